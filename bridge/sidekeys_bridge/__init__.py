@@ -1,0 +1,1 @@
+"""Sidekeys' bridge: the musician's hands and ears. It never imports torch."""

@@ -1,0 +1,353 @@
+"""`sidekeys render` and `sidekeys composers`: arguments in, files and a line a song out."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from .checkpoint import BUILTIN
+from .cover import Progress
+from .errors import InputError
+from .notes import Meter
+from .pianist import DEVICES, Pianist, Taste, composers_of
+from .render import GridChoice, Job, Position, Rendered, render_song
+
+USER_ERROR = 2
+INTERRUPTED = 130
+_TRACKERS = ("auto", "essentia", "librosa")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except InputError as error:
+        _say_error(str(error))
+        return USER_ERROR
+    except KeyboardInterrupt:
+        _say("Stopped; nothing is left half-written.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does; there is nobody left to tell.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    return status
+
+
+# sidekeys composers
+
+
+def _composers(options: argparse.Namespace) -> int:
+    composers = composers_of(options.checkpoint, on_notice=_say)
+    if options.json:
+        sys.stdout.write(json.dumps(dict(composers), indent=2, ensure_ascii=False) + "\n")
+        return 0
+    width = max((len(name) for name in composers), default=0)
+    for name, description in composers.items():
+        sys.stdout.write(f"{name:{width}}  {description}".rstrip() + "\n")
+    return 0
+
+
+# sidekeys render
+
+
+def _render(options: argparse.Namespace) -> int:
+    jobs = _jobs(options)
+    pianist = Pianist.from_pretrained(options.checkpoint, device=options.device, on_notice=_say)
+    results: list[dict[str, object]] = []
+    failed = False
+    for job in jobs:
+        try:
+            with _progress_bar(job.song.name) as progress:
+                rendered = render_song(job, pianist, progress=progress)
+        except InputError as error:
+            # One song that cannot be used must not cost the others their turn.
+            _say_error(str(error))
+            failed = True
+            results.append({"song": str(job.song), "error": str(error)})
+            continue
+        results.append(rendered.to_dict())
+        for remark in rendered.remarks:
+            _say(f"{job.song}: {remark}")
+        if not options.json:
+            sys.stdout.write(_summary(rendered) + "\n")
+    if options.json:
+        sys.stdout.write(json.dumps({"songs": results}, indent=2, ensure_ascii=False) + "\n")
+    return USER_ERROR if failed else 0
+
+
+def _summary(rendered: Rendered) -> str:
+    files = ", ".join(file for file in (rendered.midi, rendered.plot, rendered.mix) if file)
+    return (
+        f"{files}: {rendered.notes} notes, {rendered.bars} bars of {rendered.meter} at "
+        f"{rendered.bpm:.1f} bpm, composer {rendered.composer}, {rendered.took_seconds:.1f} s"
+    )
+
+
+def _jobs(options: argparse.Namespace) -> list[Job]:
+    """The songs to render; everything that can be checked without listening is checked here."""
+    songs: list[Path] = options.songs
+    composer = _composer(options)
+    grid = GridChoice(
+        bpm=options.bpm,
+        first_beat_seconds=options.first_beat,
+        meter=options.meter,
+        file=options.grid,
+        tracker=options.tracker,
+        tempo_factor=options.tempo_factor,
+    )
+    taste = _taste(options)
+    jobs = []
+    for song in songs:
+        if not song.exists():
+            raise InputError(f"There is no file {song}; check its name.")
+        jobs.append(
+            Job(
+                song=song,
+                midi=_output(options.output, song, ".mid", many=len(songs) > 1)
+                or song.with_suffix(".mid"),
+                composer=composer,
+                plot=_output(options.plot, song, ".png", many=len(songs) > 1),
+                mix=_output(options.mix, song, "-mix.wav", many=len(songs) > 1),
+                grid=grid,
+                start=options.start,
+                end=options.end,
+                taste=taste,
+            )
+        )
+    names = [job.midi for job in jobs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"Two songs would both be written to {twice}; render them apart.")
+    return jobs
+
+
+def _output(path: Path | None, song: Path, ending: str, *, many: bool) -> Path | None:
+    """An output's file: the one named or, in a folder that is named, one called like the song."""
+    if path is None:
+        return None
+    if path.is_dir():
+        return path / (song.stem + ending)
+    if many:
+        raise InputError(f"With several songs {path} must be a folder that exists; make it first.")
+    return path
+
+
+def _composer(options: argparse.Namespace) -> str:
+    known = composers_of(options.checkpoint, on_notice=_say)
+    if not known:
+        raise InputError(
+            f"The checkpoint {options.checkpoint} names no composers in generation_config.json."
+        )
+    name: str = options.composer or next(iter(known))
+    if name not in known:
+        raise InputError(f"There is no composer {name!r}; choose one of {', '.join(known)}.")
+    return name
+
+
+def _taste(options: argparse.Namespace) -> Taste:
+    """Naming a seed asks for another take, so it draws even where no temperature is named."""
+    temperature, seed = options.temperature, options.seed
+    if temperature is None:
+        temperature = 0.0 if seed is None else 1.0
+    return Taste(temperature=temperature, seed=seed or 0)
+
+
+@contextlib.contextmanager
+def _progress_bar(title: str) -> Iterator[Progress | None]:
+    """A bar with the time left, on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415 - not needed where nobody watches
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("windows"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"{title}: finding the beats", total=None)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, description=f"{title}: playing", completed=done, total=total)
+
+        yield advance
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"sidekeys: {line}\n")
+
+
+def _say_error(line: str) -> None:
+    _say(f"error: {line}")
+
+
+# Arguments
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with errors that look like all others of ours."""
+
+    def error(self, message: str) -> NoReturn:
+        _say_error(f"{message}; see `{self.prog} --help`.")
+        sys.exit(USER_ERROR)
+
+
+@dataclass(frozen=True)
+class _Range:
+    """A number between two bounds, for argparse."""
+
+    kind: type[float] | type[int]
+    least: float
+    most: float
+
+    def __call__(self, text: str) -> float:
+        try:
+            number = self.kind(text)
+        except ValueError:
+            number = None
+        if number is None or not self.least <= number <= self.most:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a number from {self.least:g} to {self.most:g}"
+            )
+        return number
+
+
+def _position(text: str) -> Position:
+    try:
+        return Position.parse(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+
+
+def _meter(text: str) -> Meter:
+    try:
+        numerator, _, denominator = text.partition("/")
+        return Meter(int(numerator), int(denominator))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no meter; give one such as 4/4, 3/4 or 6/8"
+        ) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="sidekeys", allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    render = commands.add_parser(
+        "render",
+        help="play a piano cover of songs into .mid files",
+        description="Play a piano cover of each SONG into a .mid file that lands on a DAW's bars.",
+        allow_abbrev=False,
+    )
+    render.set_defaults(run=_render)
+    render.add_argument("songs", nargs="+", type=Path, metavar="SONG")
+    render.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="OUT.mid",
+        help="the MIDI file, or a folder for it; by default beside the song",
+    )
+    render.add_argument("--composer", metavar="NAME", help="see `sidekeys composers`")
+    render.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the piano roll")
+    render.add_argument(
+        "--mix",
+        type=Path,
+        metavar="FILE.wav",
+        help="write a mix to listen to: the song left, the piano right",
+    )
+    part = render.add_argument_group("part of the song", "in seconds (12.5, 1:02.5) or bars (bar5)")
+    part.add_argument("--start", type=_position, metavar="PLACE", help="where to start")
+    part.add_argument("--end", type=_position, metavar="PLACE", help="where to end")
+
+    beats = render.add_argument_group("beats", "found by listening where nothing is said")
+    beats.add_argument("--bpm", type=_number, help="the tempo, in quarter notes a minute")
+    beats.add_argument(
+        "--first-beat",
+        type=_number,
+        metavar="SECONDS",
+        help="where a bar begins; 0 with --bpm, else found",
+    )
+    beats.add_argument("--meter", type=_meter, help="such as 3/4; 4/4 by default")
+    beats.add_argument(
+        "--grid",
+        type=Path,
+        metavar="FILE",
+        help="beats from a MIDI file's tempo map, or a list of beat times (.txt, .csv, .json)",
+    )
+    beats.add_argument("--tracker", choices=_TRACKERS, default="auto", help="who listens")
+    tempo = beats.add_mutually_exclusive_group()
+    tempo.add_argument(
+        "--half-time",
+        dest="tempo_factor",
+        action="store_const",
+        const=0.5,
+        default=1.0,
+        help="halve the tempo that was found",
+    )
+    tempo.add_argument(
+        "--double-time",
+        dest="tempo_factor",
+        action="store_const",
+        const=2.0,
+        help="double the tempo that was found",
+    )
+
+    playing = render.add_argument_group("playing")
+    _add_checkpoint(playing)
+    playing.add_argument(
+        "--temperature",
+        type=_Range(float, 0.0, 10.0),
+        help="0 plays the likeliest notes (default); 1 is livelier, and takes differ",
+    )
+    playing.add_argument(
+        "--seed",
+        type=_Range(int, 0, 2**31 - 1),
+        help="which take, with a temperature (1 if unsaid)",
+    )
+    playing.add_argument("--device", choices=DEVICES, default="auto", help="where to compute")
+    render.add_argument("--json", action="store_true", help="print the results as JSON")
+
+    composers = commands.add_parser(
+        "composers", help="list the composers of a checkpoint, a line each", allow_abbrev=False
+    )
+    composers.set_defaults(run=_composers)
+    _add_checkpoint(composers)
+    composers.add_argument("--json", action="store_true", help="print them as JSON")
+    return parser
+
+
+def _add_checkpoint(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--checkpoint",
+        default=BUILTIN,
+        metavar="NAME",
+        help="builtin (default), a folder, or a hub id such as sweetcocoa/pop2piano",
+    )

@@ -1,0 +1,176 @@
+"""Audio, a beat grid and a composer in; the piano cover out: the offline path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .beat_grid import BeatGrid, Window
+from .beat_tracking import is_silent
+from .notes import Note, Score
+from .pianist import Pianist, StepNote, Taste
+
+# Windows that go through the model at once: more gains little speed and costs memory.
+_WINDOWS_PER_BATCH = 32
+# Notes this short, cut off at a region's end, are not worth a hammer's stroke.
+_SHORTEST_BEATS = 1 / 16
+_SAME_MOMENT_SECONDS = 1e-3
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The part of a song to cover, in seconds of the song."""
+
+    start_seconds: float
+    end_seconds: float
+
+
+def make_cover(
+    audio: npt.NDArray[np.float32],
+    grid: BeatGrid,
+    pianist: Pianist,
+    composer: str,
+    *,
+    region: Region | None = None,
+    taste: Taste | None = None,
+    progress: Progress | None = None,
+) -> Score:
+    """Cover a song.
+
+    Windows start on the bars and are played one by one; a batch of them at a time goes through the
+    model. A window in which nothing is heard stays silent.
+
+    Args:
+        audio: (samples,) the whole song, mono, at ``pianist.sampling_rate``.
+        grid: its beats.
+        pianist: the checkpoint.
+        composer: one of its composers.
+        region: the part to cover; the whole song by default.
+        taste: how notes are chosen.
+        progress: called with the windows done and the windows in all.
+
+    Returns:
+        The score on the song's own time line: beat 0 is second 0, whatever the region.
+    """
+    duration_seconds = len(audio) / pianist.sampling_rate
+    region = region or Region(0.0, duration_seconds)
+    windows = grid.windows(
+        region.start_seconds, region.end_seconds, window_beats=pianist.window_beats
+    )
+    notes = [
+        note
+        for window, steps in _played(audio, grid, windows, pianist, composer, taste, progress)
+        for note in window_notes(window, steps, pianist.steps_per_window)
+    ]
+    return _on_song_time(_joined(_inside(notes, grid, region)), grid, duration_seconds)
+
+
+def window_notes(window: Window, played: list[StepNote], steps: int) -> list[Note]:
+    """The notes that a window gives to the song, in beats of the grid.
+
+    A window may hear further than it may play: notes that start beyond its kept beats belong to
+    the next window, and none sounds on into it.
+
+    Args:
+        window: where it lies.
+        played: what the model played in it.
+        steps: its length in steps.
+    """
+    positions = window.step_positions(steps).tolist()
+    end = window.start_beats + window.kept_beats
+    return [
+        Note(
+            onset_beats=positions[note.onset_step],
+            pitch=note.pitch,
+            duration_beats=min(positions[note.end_step], end) - positions[note.onset_step],
+        )
+        for note in played
+        if positions[note.onset_step] < end
+    ]
+
+
+def _played(
+    audio: npt.NDArray[np.float32],
+    grid: BeatGrid,
+    windows: tuple[Window, ...],
+    pianist: Pianist,
+    composer: str,
+    taste: Taste | None,
+    progress: Progress | None,
+) -> Iterator[tuple[Window, list[StepNote]]]:
+    """Every window with the notes played in it, in order; silent ones are left out."""
+    for first in range(0, len(windows), _WINDOWS_PER_BATCH):
+        batch = windows[first : first + _WINDOWS_PER_BATCH]
+        moments = np.stack(
+            [grid.seconds_at(w.step_positions(pianist.steps_per_window)) for w in batch]
+        )
+        heard = [not is_silent(_slice(audio, pianist.sampling_rate, m[0], m[-1])) for m in moments]
+        if any(heard):
+            played = pianist.play(audio, moments, composer, taste=taste, first_window=first)
+            for window, steps, is_heard in zip(batch, played, heard, strict=True):
+                if is_heard:
+                    yield window, steps
+        if progress is not None:
+            progress(first + len(batch), len(windows))
+
+
+def _slice(
+    audio: npt.NDArray[np.float32], rate: int, start_seconds: float, end_seconds: float
+) -> npt.NDArray[np.float32]:
+    return audio[max(0, int(start_seconds * rate)) : max(0, int(end_seconds * rate))]
+
+
+def _inside(notes: list[Note], grid: BeatGrid, region: Region) -> Iterator[Note]:
+    """The notes that start inside the region, none sounding beyond its end."""
+    start = grid.beats_at(region.start_seconds - _SAME_MOMENT_SECONDS)
+    end = grid.beats_at(region.end_seconds)
+    for note in notes:
+        left = end - note.onset_beats
+        if note.onset_beats >= start and left >= _SHORTEST_BEATS:
+            yield Note(note.onset_beats, note.pitch, min(note.duration_beats, left), note.velocity)
+
+
+def _joined(notes: Iterator[Note]) -> list[Note]:
+    """Notes of one pitch that overlap are cut: a key must be up before it is struck again."""
+    by_pitch: dict[int, Note] = {}
+    finished: list[Note] = []
+    for note in sorted(notes):
+        before = by_pitch.get(note.pitch)
+        if before is not None:
+            room = note.onset_beats - before.onset_beats
+            if room <= 0:
+                continue
+            finished.append(
+                Note(
+                    before.onset_beats,
+                    before.pitch,
+                    min(before.duration_beats, room),
+                    before.velocity,
+                )
+            )
+        by_pitch[note.pitch] = note
+    return sorted([*finished, *by_pitch.values()])
+
+
+def _on_song_time(notes: list[Note], grid: BeatGrid, duration_seconds: float) -> Score:
+    """Notes of the grid on the time line of a MIDI file, with its tempos and meters."""
+    anchored, tempos, meters = grid.timeline(duration_seconds)
+
+    def position(beats: float) -> float:
+        return max(0.0, anchored.beats_at(grid.seconds_at(beats)))
+
+    moved = [
+        Note(
+            onset_beats=position(note.onset_beats),
+            pitch=note.pitch,
+            duration_beats=position(note.end_beats) - position(note.onset_beats),
+            velocity=note.velocity,
+        )
+        for note in notes
+    ]
+    return Score(notes=tuple(moved), tempos=tempos, meters=meters)

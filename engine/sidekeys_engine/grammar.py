@@ -1,0 +1,129 @@
+"""Which token may come next, so that a window's tokens always spell playable notes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .vocabulary import (
+    END_ID,
+    FIRST_NOTE_ID,
+    FIRST_TIME_ID,
+    NOTE_OFF_ID,
+    NOTE_ON_ID,
+    PITCHES,
+)
+
+_NO_GROUP, _OFF_GROUP, _ON_GROUP = 0, 1, 2
+
+
+class NoteGrammar:
+    """The grammar of one window's tokens, followed for a batch of rows.
+
+    A window is a list of moments, each a time token and then the notes that end and the notes that
+    start there. A note ends only if it sounds and starts only if it does not; no note starts at
+    the window's end; every note has ended when the end token comes. Notes of one group are
+    written in one order of pitch: those that end low to high, those that start low to high or high
+    to low, as the checkpoint was trained.
+
+    Args:
+        rows: windows in the batch.
+        vocabulary_size: number of tokens the model knows.
+        steps: length of the window in steps.
+        descending: whether notes that start together are written from high to low.
+        device: where the tokens lie.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        vocabulary_size: int,
+        steps: int,
+        *,
+        descending: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._vocabulary_size = vocabulary_size
+        self._steps = steps
+        self._descending = descending
+        self._pitches = torch.arange(PITCHES, device=device)
+        self._moves = torch.arange(vocabulary_size - FIRST_TIME_ID, device=device)
+        self._time = torch.zeros(rows, dtype=torch.long, device=device)
+        self._velocity = torch.zeros_like(self._time)
+        self._group = torch.zeros_like(self._time)
+        self._last_pitch = torch.full_like(self._time, -1)
+        self._sounding = torch.zeros(rows, PITCHES, dtype=torch.bool, device=device)
+        self._started = torch.zeros(rows, dtype=torch.bool, device=device)
+        self._needs_note = torch.zeros_like(self._started)
+        self._has_note = torch.zeros_like(self._started)
+
+    def allowed(self) -> Tensor:
+        """The tokens that may come next, (rows, vocabulary) bool; never none in a row."""
+        ok = torch.zeros(
+            len(self._time), self._vocabulary_size, dtype=torch.bool, device=self._time.device
+        )
+        last = self._last_pitch[:, None]
+        starting = (self._velocity == 1)[:, None]
+        inside = self._time < self._steps
+        any_sounds = self._sounding.any(1)
+        # A window may end, or time may move, when the moment at hand is complete.
+        complete = (self._has_note | ~self._started) & ~self._needs_note
+
+        rising = self._pitches > last
+        falling = (last < 0) | (self._pitches < last)
+        ordered = torch.where(starting, falling, rising) if self._descending else rising
+        # At the window's end every sounding note must end, so their order leaves no choice.
+        lowest = self._sounding & (self._sounding.cumsum(1) == 1)
+        endable = torch.where(inside[:, None], self._sounding, lowest)
+        playable = torch.where(starting, ~self._sounding & inside[:, None], endable)
+        ok[:, FIRST_NOTE_ID : FIRST_NOTE_ID + PITCHES] = playable & ordered & self._started[:, None]
+        may_switch = self._started & ~self._needs_note
+        ok[:, NOTE_OFF_ID] = (
+            may_switch & (self._velocity == 1) & (self._group == _NO_GROUP) & any_sounds
+        )
+        ok[:, NOTE_ON_ID] = may_switch & (self._velocity == 0) & (self._group != _ON_GROUP) & inside
+        reached = self._time[:, None] + self._moves
+        moves = (reached <= self._steps) & ((self._moves > 0) | ~self._started[:, None])
+        # At the window's end notes can only end, so there is nothing to go there for in silence.
+        moves &= any_sounds[:, None] | (reached < self._steps)
+        ok[:, FIRST_TIME_ID:] = moves & complete[:, None]
+        ok[:, END_ID] = complete & ~any_sounds
+        # After the last pitch of an order nothing may be left; the window then ends there.
+        ok[:, END_ID] |= ~ok.any(1)
+        return ok
+
+    def advance(self, token_ids: Tensor) -> None:
+        """Follow the chosen tokens, (rows,) int64."""
+        is_note = (token_ids >= FIRST_NOTE_ID) & (token_ids < NOTE_OFF_ID)
+        is_velocity = (token_ids == NOTE_OFF_ID) | (token_ids == NOTE_ON_ID)
+        is_time = token_ids >= FIRST_TIME_ID
+
+        pitch = (token_ids - FIRST_NOTE_ID).clamp(0, PITCHES - 1)[:, None]
+        starts = self._velocity == 1
+        now = torch.where(is_note, starts, self._sounding.gather(1, pitch)[:, 0])
+        self._sounding.scatter_(1, pitch, now[:, None])
+
+        group = torch.where(starts, _ON_GROUP, _OFF_GROUP)
+        self._velocity = torch.where(is_velocity, token_ids - NOTE_OFF_ID, self._velocity)
+        self._group = torch.where(is_note, group, self._group)
+        self._group = torch.where(is_time, _NO_GROUP, self._group)
+        self._last_pitch = torch.where(is_note, pitch[:, 0], self._last_pitch)
+        self._last_pitch = self._last_pitch.masked_fill(is_velocity | is_time, -1)
+        self._time = self._time + torch.where(is_time, token_ids - FIRST_TIME_ID, 0)
+        self._started |= is_time
+        self._has_note = (self._has_note | is_note) & ~is_time
+        self._needs_note = (self._needs_note | is_velocity) & ~is_note
+
+    def select(self, rows: Tensor) -> None:
+        """Keep the given rows, in the given order."""
+        for name in (
+            "_time",
+            "_velocity",
+            "_group",
+            "_last_pitch",
+            "_sounding",
+            "_started",
+            "_needs_note",
+            "_has_note",
+        ):
+            setattr(self, name, getattr(self, name)[rows])

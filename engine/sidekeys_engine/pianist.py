@@ -1,0 +1,206 @@
+"""A checkpoint that is ready to play: windows of sound in, the steps of piano notes out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from .checkpoint import BUILTIN, find_checkpoint
+from .config import GenerationConfig
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .features import Pop2PianoFeatureExtractor
+    from .model import Pop2PianoForConditionalGeneration
+    from .tokenizer import Pop2PianoTokenizer
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+STEPS_PER_BEAT = 2
+"""Pop2Piano's grid: half-beats (arXiv 2211.00895, section 3.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taste:
+    """How daringly notes are chosen.
+
+    Attributes:
+        temperature: 0 takes the likeliest token every time; above, tokens are drawn, the more
+            evenly the higher.
+        seed: which take; drawing with the same seed gives the same notes.
+    """
+
+    temperature: float = 0.0
+    seed: int = 0
+
+    def overrides(self) -> dict[str, float | int | bool]:
+        """The generation settings that say it."""
+        if self.temperature == 0:
+            return {"do_sample": False, "num_beams": 1}
+        return {
+            "do_sample": True,
+            "num_beams": 1,
+            "temperature": self.temperature,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StepNote:
+    """A note in steps of its window: ``0 <= onset_step < end_step``."""
+
+    onset_step: int
+    end_step: int
+    pitch: int
+
+
+@dataclass(frozen=True)
+class Pianist:
+    """A loaded checkpoint.
+
+    Attributes:
+        model: the network.
+        feature_extractor: makes the log-mel frames that the network was trained on.
+        tokenizer: reads the tokens that it writes.
+    """
+
+    model: Pop2PianoForConditionalGeneration
+    feature_extractor: Pop2PianoFeatureExtractor
+    tokenizer: Pop2PianoTokenizer
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str] = BUILTIN,
+        *,
+        device: str = "auto",
+        on_notice: Callable[[str], None] | None = None,
+    ) -> Pianist:
+        """Load a checkpoint: "builtin", a folder, or a hub id.
+
+        Args:
+            name_or_path: which one.
+            device: one of `DEVICES`; "auto" is the fastest there is.
+            on_notice: gets the licence notice of a hub checkpoint at its first use.
+
+        Raises:
+            CheckpointError: it cannot be found or is broken.
+            InputError: there is no such device.
+        """
+        # torch takes a second to import: what needs only names and settings goes without it.
+        from .features import Pop2PianoFeatureExtractor  # noqa: PLC0415
+        from .model import Pop2PianoForConditionalGeneration  # noqa: PLC0415
+        from .tokenizer import Pop2PianoTokenizer  # noqa: PLC0415
+
+        chosen = choose_device(device)
+        folder = find_checkpoint(name_or_path, on_notice=on_notice)
+        return cls(
+            model=Pop2PianoForConditionalGeneration.from_pretrained(folder, device=chosen),
+            feature_extractor=Pop2PianoFeatureExtractor.from_pretrained(folder),
+            tokenizer=Pop2PianoTokenizer.from_pretrained(folder),
+        )
+
+    @property
+    def sampling_rate(self) -> int:
+        """Rate in Hz of the sound that `play` takes."""
+        return self.feature_extractor.sampling_rate
+
+    @property
+    def steps_per_window(self) -> int:
+        """Length of a window in steps."""
+        return self.model.config.steps_per_window
+
+    @property
+    def window_beats(self) -> float:
+        """Length of a window in beats."""
+        return self.steps_per_window / STEPS_PER_BEAT
+
+    def play(
+        self,
+        audio: npt.NDArray[np.float32],
+        step_seconds: npt.NDArray[np.float64],
+        composer: str | Sequence[str],
+        *,
+        taste: Taste | None = None,
+        first_window: int = 0,
+    ) -> list[list[StepNote]]:
+        """Play windows of a song; each one's notes depend on that window alone.
+
+        Args:
+            audio: (samples,) mono at `sampling_rate`.
+            step_seconds: (windows, steps + 1) rising moments of each window's steps.
+            composer: one for all windows, or one for each.
+            taste: how notes are chosen; the likeliest ones by default.
+            first_window: number of the first window in its song, which draws its random numbers.
+
+        Returns:
+            For every window its notes, by onset and pitch, none past the window's end.
+        """
+        heard = self.feature_extractor.log_mel_windows(
+            audio, step_seconds, device=self.model.device
+        )
+        tokens = self.model.generate(
+            heard.input_features,
+            attention_mask=heard.attention_mask,
+            frame_steps=heard.frame_steps if self.model.config.beat_positions else None,
+            composer=composer,
+            first_row=first_window,
+            return_dict_in_generate=False,
+            num_return_sequences=1,
+            **(taste or Taste()).overrides(),
+        )
+        return [
+            [
+                StepNote(*note)
+                for note in self.tokenizer.decode_window(row[1:], steps=self.steps_per_window)
+            ]
+            for row in tokens.tolist()
+        ]
+
+
+def composers_of(
+    name_or_path: str | os.PathLike[str] = BUILTIN,
+    *,
+    on_notice: Callable[[str], None] | None = None,
+) -> Mapping[str, str]:
+    """The composers of a checkpoint in its own order, each with a line on how it plays.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be found or read.
+    """
+    folder = find_checkpoint(name_or_path, on_notice=on_notice)
+    settings = GenerationConfig.from_pretrained(folder)
+    tokens = settings.composer_to_feature_token
+    return {
+        name: settings.composer_descriptions.get(name, "")
+        for name in sorted(tokens, key=lambda name: tokens[name])
+    }
+
+
+def choose_device(name: str) -> str:
+    """The torch device for a name of `DEVICES`.
+
+    Raises:
+        InputError: unknown, or not on this machine.
+    """
+    import torch  # noqa: PLC0415
+
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return next(device for device, available in there.items() if available)
+    if name not in there:
+        raise InputError(f"There is no device {name!r}; choose one of {', '.join(DEVICES)}.")
+    if not there[name]:
+        raise InputError(
+            f"PyTorch finds no {name} device on this machine; use --device auto, or install the "
+            f"PyTorch build for it."
+        )
+    return name

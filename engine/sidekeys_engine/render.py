@@ -1,0 +1,283 @@
+"""One song file in; a .mid and, if asked for, a picture and a mix out."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .atomic_file import shown_path
+from .audio import Audio, load_audio, resample
+from .beat_grid import BeatGrid
+from .beat_tracking import is_silent, track_beats
+from .cover import Progress, Region, make_cover
+from .errors import InputError
+from .mix import check_mix_path, write_mix
+from .notes import Meter, Score, write_midi
+from .pianist import Pianist, Taste
+from .piano_roll import check_plot_path, plot_piano_roll
+
+# Both trackers and the mix work at this rate; the model's own is below it.
+_LOADED_HZ = 44100
+_MIDI_SUFFIXES = (".mid", ".midi")
+_FASTEST_BPM, _SLOWEST_BPM = 400.0, 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a song: seconds, or the start of a bar."""
+
+    seconds: float | None = None
+    bar: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Read "12.5", "1:02.5" or "bar5".
+
+        Raises:
+            InputError: anything else.
+        """
+        bar = re.fullmatch(r"\s*bar\s*(\d+)\s*", text, re.IGNORECASE)
+        if bar and int(bar[1]) >= 1:
+            return cls(bar=int(bar[1]))
+        clock = re.fullmatch(r"\s*(?:(\d+):)?(\d+(?:\.\d*)?|\.\d+)\s*", text)
+        if clock is None or (clock[1] and float(clock[2]) >= 60):
+            raise InputError(
+                f"{text!r} is no place in a song; give seconds (12.5), minutes and seconds "
+                "(1:02.5) or a bar (bar5)."
+            )
+        return cls(seconds=60 * int(clock[1] or 0) + float(clock[2]))
+
+    def on(self, grid: BeatGrid) -> float:
+        """Seconds into the song."""
+        if self.bar is not None:
+            return grid.seconds_at(grid.bar_start(self.bar))
+        assert self.seconds is not None
+        return self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class GridChoice:
+    """Where a song's beats come from: what the user says, or else a tracker.
+
+    Attributes:
+        bpm: quarter notes a minute, steady.
+        first_beat_seconds: where a bar begins.
+        meter: the meter; by default the grid file's, or 4/4.
+        file: a MIDI file or a list of beats.
+        tracker: which one listens where nothing is said.
+        tempo_factor: 0.5 halves what was found or said, 2.0 doubles it.
+    """
+
+    bpm: float | None = None
+    first_beat_seconds: float | None = None
+    meter: Meter | None = None
+    file: Path | None = None
+    tracker: str = "auto"
+    tempo_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.bpm is not None and not _SLOWEST_BPM <= self.bpm <= _FASTEST_BPM:
+            raise InputError(
+                f"A tempo of {self.bpm:g} beats a minute is out of range; give --bpm between "
+                f"{_SLOWEST_BPM:g} and {_FASTEST_BPM:g}."
+            )
+        if self.bpm is not None and self.file is not None:
+            raise InputError(
+                "Give --bpm or --grid, not both: each of them says where the beats are."
+            )
+        if self.first_beat_seconds is not None and not np.isfinite(self.first_beat_seconds):
+            raise InputError("--first-beat must be a number of seconds.")
+
+    def grid(self, audio: Audio) -> BeatGrid:
+        """The beats of a song.
+
+        Raises:
+            InputError: the file cannot be read, or no beat is heard.
+        """
+        meter = self.meter or Meter()
+        if self.file is not None:
+            found = BeatGrid.from_file(self.file, meter=self.meter)
+        elif self.bpm is not None:
+            found = BeatGrid.from_tempo(
+                self.bpm, first_beat_seconds=self.first_beat_seconds or 0.0, meter=meter
+            )
+        else:
+            found = track_beats(
+                audio.samples, audio.sampling_rate, tracker=self.tracker, meter=meter
+            )
+        if self.tempo_factor != 1.0:
+            found = found.halved() if self.tempo_factor < 1 else found.doubled()
+        if self.first_beat_seconds is not None and self.bpm is None:
+            found = found.with_downbeat_near(self.first_beat_seconds)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One song to render.
+
+    Attributes:
+        song: the sound file.
+        midi: the MIDI file to write.
+        composer: one of the checkpoint's.
+        plot: a picture to write.
+        mix: a sound file to write: the song left, the piano right.
+        grid: where the beats come from.
+        start: where the part to cover starts.
+        end: where it ends.
+        taste: how notes are chosen.
+    """
+
+    song: Path
+    midi: Path
+    composer: str
+    plot: Path | None = None
+    mix: Path | None = None
+    grid: GridChoice = field(default_factory=GridChoice)
+    start: Position | None = None
+    end: Position | None = None
+    taste: Taste = field(default_factory=Taste)
+
+    def __post_init__(self) -> None:
+        if self.midi.suffix.lower() not in _MIDI_SUFFIXES:
+            raise InputError(
+                f"Cannot write {shown_path(self.midi)}: give a name that ends in .mid."
+            )
+        if self.plot is not None:
+            check_plot_path(self.plot)
+        if self.mix is not None:
+            check_mix_path(self.mix)
+        outputs = [path for path in (self.midi, self.plot, self.mix) if path is not None]
+        if any(path.resolve() == self.song.resolve() for path in outputs):
+            raise InputError(
+                f"{shown_path(self.song)} is the song itself; give another name for the result."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What came of a job."""
+
+    song: str
+    midi: str
+    plot: str | None
+    mix: str | None
+    composer: str
+    notes: int
+    bars: int
+    bpm: float
+    meter: str
+    first_downbeat_seconds: float
+    start_seconds: float
+    end_seconds: float
+    took_seconds: float
+    remarks: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def render_song(job: Job, pianist: Pianist, *, progress: Progress | None = None) -> Rendered:
+    """Cover a song and write the files of its job.
+
+    Args:
+        job: what to do.
+        pianist: who plays.
+        progress: called with the windows played and the windows in all.
+
+    Raises:
+        InputError: the song or the grid cannot be used, or a file cannot be written. Files that
+            were there before are untouched, and none is left half-written.
+    """
+    started = time.monotonic()
+    audio = load_audio(job.song, sampling_rate=_LOADED_HZ)
+    remarks = list(audio.remarks)
+    silent = is_silent(audio.samples)
+    if silent:
+        # There is nothing to track; the file is empty on whatever grid was named.
+        steady = replace(job.grid, bpm=120.0) if job.grid.bpm is job.grid.file is None else job.grid
+        grid = steady.grid(audio)
+        remarks.append("nothing but silence is heard, so the .mid has no notes")
+    else:
+        grid = job.grid.grid(audio)
+    region = _region(job, grid, audio)
+    if silent:
+        _, tempos, meters = grid.timeline(audio.duration_seconds)
+        score = Score(tempos=tempos, meters=meters)
+    else:
+        score = make_cover(
+            _at_model_rate(audio, pianist),
+            grid,
+            pianist,
+            job.composer,
+            region=region,
+            taste=job.taste,
+            progress=progress,
+        )
+        if not score.notes:
+            remarks.append("no notes were played: the part is silent or too short for a beat")
+    _write(job, score, grid, audio)
+    start_beats, end_beats = (
+        grid.beats_at(seconds) for seconds in (region.start_seconds, region.end_seconds)
+    )
+    seconds = region.end_seconds - region.start_seconds
+    return Rendered(
+        song=str(job.song),
+        midi=str(job.midi),
+        plot=None if job.plot is None else str(job.plot),
+        mix=None if job.mix is None else str(job.mix),
+        composer=job.composer,
+        notes=len(score.notes),
+        bars=len(grid.bar_lines(start_beats, end_beats)),
+        bpm=round(60 * (end_beats - start_beats) / seconds, 2),
+        meter=str(grid.meter_at(start_beats)),
+        first_downbeat_seconds=round(grid.seconds_at(grid.bar_start(1)), 4),
+        start_seconds=round(region.start_seconds, 4),
+        end_seconds=round(region.end_seconds, 4),
+        took_seconds=round(time.monotonic() - started, 3),
+        remarks=tuple(remarks),
+    )
+
+
+def _region(job: Job, grid: BeatGrid, audio: Audio) -> Region:
+    length = audio.duration_seconds
+    start = 0.0 if job.start is None else max(0.0, job.start.on(grid))
+    end = length if job.end is None else job.end.on(grid)
+    if start >= length:
+        raise InputError(
+            f"--start ({start:.2f} s) lies beyond the end of {shown_path(job.song)} "
+            f"({length:.2f} s); give an earlier place."
+        )
+    if end <= start:
+        raise InputError(
+            f"--end ({end:.2f} s) must lie after --start ({start:.2f} s); give a later place."
+        )
+    return Region(start, min(end, length))
+
+
+def _at_model_rate(audio: Audio, pianist: Pianist) -> npt.NDArray[np.float32]:
+    if audio.sampling_rate == pianist.sampling_rate:
+        return audio.samples
+    return resample(audio.samples, audio.sampling_rate, pianist.sampling_rate)
+
+
+def _write(job: Job, score: Score, grid: BeatGrid, audio: Audio) -> None:
+    write_midi(score, job.midi)
+    if job.plot is not None:
+        anchored, _, _ = grid.timeline(audio.duration_seconds)
+        plot_piano_roll(
+            score,
+            job.plot,
+            title=f"{job.song.stem}, played by {job.composer}",
+            bar_lines=anchored.bar_lines(0.0, max(score.end_beats, 4.0) + 1e-6).tolist(),
+            seconds_at=anchored.seconds_at,
+        )
+    if job.mix is not None:
+        write_mix(audio.samples, audio.sampling_rate, score, job.mix)
