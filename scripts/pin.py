@@ -18,7 +18,6 @@ import subprocess
 from importlib.metadata import requires
 from pathlib import Path
 
-from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -35,10 +34,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pythons", nargs="+", help="the first one sets the versions")
     pythons = parser.parse_args().pythons
-    found = [resolve(python) for python in pythons]
-    CONSTRAINTS.write_text(HEADER + "".join(constraint_lines(found)), encoding="utf-8")
-    for python in pythons:
-        resolve(python, "--constraint", str(CONSTRAINTS))
+    write([resolve(python) for python in pythons])
+    # Older versions have needs of their own: what is really installed now is what counts.
+    write([resolve(python, "--constraint", str(CONSTRAINTS)) for python in pythons])
 
 
 def resolve(python: str, *options: str) -> tuple[str, dict[str, str]]:
@@ -55,40 +53,44 @@ def resolve(python: str, *options: str) -> tuple[str, dict[str, str]]:
 def requirements(minor: str) -> list[str]:
     """All that Sidekeys and its extras need on one Python, with PyTorch's needs in its place."""
     wanted = []
-    for line in [*(requires("sidekeys") or []), *(requires("torch") or [])]:
-        need = Requirement(line)
-        environment = {**default_environment(), "python_version": minor}
-        extras = ("", "dev", "essentia") if line in (requires("sidekeys") or []) else ("",)
-        here = need.marker is None or any(
-            need.marker.evaluate({**environment, "extra": extra}) for extra in extras
-        )
-        if here and not re.match("torch|nvidia|cuda|triton", need.name):
-            need.marker = None
-            wanted.append(str(need))
+    for package, extras in (("sidekeys", ("", "dev", "essentia")), ("torch", ("",))):
+        for need in map(Requirement, requires(package) or []):
+            marker, need.marker = need.marker, None
+            here = marker is None or any(
+                marker.evaluate({"python_version": minor, "extra": extra}) for extra in extras
+            )
+            if here and not re.match("torch|nvidia|cuda|triton", need.name):
+                wanted.append(str(need))
     return wanted
 
 
-def constraint_lines(found: list[tuple[str, dict[str, str]]]) -> list[str]:
-    """A line a package and version, with a marker where only some Pythons get it."""
-    _, base = found[0]
-    oldest = {name: [version] for name, version in [*base.items(), ("torch", TORCH)]}
+def write(found: list[tuple[str, dict[str, str]]]) -> None:
+    """Write a line a package and version, with a marker where only some Pythons get it."""
+    preferred = {**found[0][1], "torch": TORCH}
     lines = []
-    for name in sorted({"torch", *(name for _, versions in found for name in versions)}):
-        by_version: dict[str, list[str]] = {}
+    for name in sorted({"torch"}.union(*(versions for _, versions in found))):
+        pythons: dict[str, list[str]] = {}  # by version
         for minor, versions in found:
-            default = oldest.get(name, [None])[0]
-            version = versions.get(name, default)
-            if version is None:
-                continue
-            if default is not None and Version(version) > Version(default):
-                version = default
-            by_version.setdefault(version, []).append(minor)
-        for version, minors in by_version.items():
-            marker = ""
-            if len(minors) < len(found):
-                marker = " or ".join(f'python_version == "{minor}"' for minor in sorted(minors))
-            lines.append(f"{name}=={version}{marker and '; ' + marker}\n")
-    return lines
+            newest, wanted = versions.get(name), preferred.get(name)
+            if newest is None or (wanted is not None and Version(wanted) < Version(newest)):
+                newest = wanted
+            if newest is not None:
+                pythons.setdefault(newest, []).append(minor)
+        for version, minors in pythons.items():
+            lines.append(f"{name}=={version}{marker(minors, [minor for minor, _ in found])}\n")
+    CONSTRAINTS.write_text(HEADER + "".join(lines), encoding="utf-8")
+
+
+def marker(minors: list[str], every: list[str]) -> str:
+    """The end of a line that holds for some of all Pythons."""
+    some, ordered = (sorted(versions, key=Version) for versions in (minors, every))
+    if some == ordered:
+        return ""
+    if some == ordered[-len(some) :]:
+        return f'; python_version >= "{some[0]}"'
+    if some == ordered[: len(some)]:
+        return f'; python_version < "{ordered[len(some)]}"'
+    return "; " + " or ".join(f'python_version == "{minor}"' for minor in some)
 
 
 if __name__ == "__main__":

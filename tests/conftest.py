@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import pytest
-from reference import SMALL, make_reference
+# Threads that wait must sleep, not spin: the cores are shared. Read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import pytest  # noqa: E402
+from reference import SMALL, make_reference  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,12 @@
 """`python -m sidekeys_engine`: the engine's commands, which `sidekeys` hands over to."""
 
+import os
 import sys
 
-from sidekeys_engine.command import main
+# Threads that wait for work must sleep, not spin: a DAW shares these cores, and on a busy machine
+# spinning made a song take five times as long. OpenMP reads it when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+from sidekeys_engine.command import main  # noqa: E402
 
 sys.exit(main())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .checkpoint import BUILTIN
+from .composers import find_composer
 from .cover import Progress
 from .errors import InputError
 from .notes import Meter
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away, as `head` does; there is nobody left to tell.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     return status
 
@@ -146,10 +147,11 @@ def _composer(options: argparse.Namespace) -> str:
         raise InputError(
             f"The checkpoint {options.checkpoint} names no composers in generation_config.json."
         )
-    name: str = options.composer or next(iter(known))
-    if name not in known:
-        raise InputError(f"There is no composer {name!r}; choose one of {', '.join(known)}.")
-    return name
+    try:
+        # The order of the names is all that is needed of their tokens here.
+        return find_composer(options.composer or "composer1", {n: i for i, n in enumerate(known)})
+    except ValueError as error:
+        raise InputError(f"{error}.") from error
 
 
 def _taste(options: argparse.Namespace) -> Taste:

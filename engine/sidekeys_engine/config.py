@@ -24,6 +24,7 @@ from sidekeys_engine.json_settings import (
 
 ACTIVATIONS = ("relu", "gelu", "gelu_new", "silu")
 FEED_FORWARDS = ("relu", "gated-gelu")
+CHORD_ORDERS = ("ascending", "descending")
 _COUNTS = (
     "vocab_size",
     "composer_vocab_size",
@@ -79,6 +80,8 @@ class Pop2PianoConfig(JsonSettings):
             Files older than transformers 5 lack it and say it through ``tie_word_embeddings``.
         beat_positions: the model is told which step of the window each frame and token is at.
         steps_per_window: steps, of half a beat, in a window; used with ``beat_positions``.
+        chord_order: how the notes that start together are written, "ascending" or "descending" in
+            pitch; the grammar of decoding keeps it.
         output_attentions: return attention weights from ``forward`` unless told otherwise.
         output_hidden_states: return hidden states from ``forward`` unless told otherwise.
         return_dict: return a dictionary from ``forward``, not a tuple, unless told otherwise.
@@ -123,6 +126,7 @@ class Pop2PianoConfig(JsonSettings):
         scale_decoder_outputs: bool | None = None,
         beat_positions: bool = False,
         steps_per_window: int = 8,
+        chord_order: str = "ascending",
         output_attentions: bool = False,
         output_hidden_states: bool = False,
         return_dict: bool = True,
@@ -158,6 +162,7 @@ class Pop2PianoConfig(JsonSettings):
         )
         self.beat_positions = beat_positions
         self.steps_per_window = steps_per_window
+        self.chord_order = chord_order
         self.output_attentions = output_attentions
         self.output_hidden_states = output_hidden_states
         self.return_dict = return_dict
@@ -215,6 +220,7 @@ class Pop2PianoConfig(JsonSettings):
         check_number("initializer_factor", self.initializer_factor, least=0.0)
         check_choice("feed_forward_proj", self.feed_forward_proj, FEED_FORWARDS)
         check_choice("dense_act_fn", self.dense_act_fn, ACTIVATIONS)
+        check_choice("chord_order", self.chord_order, CHORD_ORDERS)
         for name in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
             check_integer(name, getattr(self, name), least=0)
             if getattr(self, name) >= self.vocab_size:

@@ -243,7 +243,8 @@ class Pop2PianoFeatureExtractor:
         if given is None:
             from sidekeys_engine.beat_tracking import raw_beat_times  # noqa: PLC0415
 
-            given = raw_beat_times(samples, rate, tracker)
+            # The reference interpolates in the single precision that essentia reports.
+            given = raw_beat_times(samples, rate, tracker).astype(np.float32)
         beats = _with_two_beats(_checked_beats(given), len(samples) / rate)
         return _interpolated(beats, steps_per_beat, further=1)
 

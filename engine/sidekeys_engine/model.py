@@ -15,6 +15,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
 from .checkpoint import CheckpointError, find_checkpoint, load_weights, save_weights
+from .composers import find_composer
 from .config import GenerationConfig, Pop2PianoConfig
 from .generate import generate_tokens
 from .grammar import NoteGrammar
@@ -121,12 +122,9 @@ class Pop2PianoForConditionalGeneration(Pop2PianoNetwork):
         names = [composer] * rows if isinstance(composer, str) else list(composer)
         if len(names) != rows:
             raise ValueError(f"{len(names)} composers were given for {rows} windows")
-        unknown = next((name for name in names if name not in known), None)
-        if unknown is not None:
-            choices = ", ".join(sorted(known, key=lambda name: known[name]))
-            raise ValueError(f"no composer {unknown!r}; choose one of {choices}")
         first = min(known.values())
-        return torch.tensor([known[name] - first for name in names], device=self.device)
+        ids = [known[find_composer(name, known)] - first for name in names]
+        return torch.tensor(ids, device=self.device)
 
     def get_mel_conditioner_outputs(
         self,
@@ -258,7 +256,7 @@ class Pop2PianoForConditionalGeneration(Pop2PianoNetwork):
             rows,
             self.config.vocab_size,
             self.config.steps_per_window,
-            descending=getattr(self.config, "chord_order", "ascending") == "descending",
+            descending=self.config.chord_order == "descending",
             device=self.device,
         )
 

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .checkpoint import BUILTIN, find_checkpoint
+from .composers import in_order
 from .config import GenerationConfig
 from .errors import InputError
+from .outputs import GenerateOutput
 
 if TYPE_CHECKING:
     from .features import Pop2PianoFeatureExtractor
@@ -37,16 +39,14 @@ class Taste:
     temperature: float = 0.0
     seed: int = 0
 
-    def overrides(self) -> dict[str, float | int | bool]:
-        """The generation settings that say it."""
+    def on(self, settings: GenerationConfig) -> GenerationConfig:
+        """A checkpoint's generation settings, with this taste."""
+        plain = settings.updated(
+            num_beams=1, num_return_sequences=1, return_dict_in_generate=False, do_sample=False
+        )
         if self.temperature == 0:
-            return {"do_sample": False, "num_beams": 1}
-        return {
-            "do_sample": True,
-            "num_beams": 1,
-            "temperature": self.temperature,
-            "seed": self.seed,
-        }
+            return plain
+        return plain.updated(do_sample=True, temperature=self.temperature, seed=self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +146,12 @@ class Pianist:
         tokens = self.model.generate(
             heard.input_features,
             attention_mask=heard.attention_mask,
-            frame_steps=heard.frame_steps if self.model.config.beat_positions else None,
             composer=composer,
+            generation_config=(taste or Taste()).on(self.model.generation_config),
+            frame_steps=heard.frame_steps,
             first_row=first_window,
-            return_dict_in_generate=False,
-            num_return_sequences=1,
-            **(taste or Taste()).overrides(),
         )
+        assert not isinstance(tokens, GenerateOutput)
         return [
             [
                 StepNote(*note)
@@ -175,10 +174,7 @@ def composers_of(
     folder = find_checkpoint(name_or_path, on_notice=on_notice)
     settings = GenerationConfig.from_pretrained(folder)
     tokens = settings.composer_to_feature_token
-    return {
-        name: settings.composer_descriptions.get(name, "")
-        for name in sorted(tokens, key=lambda name: tokens[name])
-    }
+    return {name: settings.composer_descriptions.get(name, "") for name in in_order(tokens)}
 
 
 def choose_device(name: str) -> str:

@@ -42,7 +42,7 @@ class Pop2PianoProcessor:
         text: str | Sequence[str] | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
-        """Extract the features of songs, encodes notes or words, or both.
+        """Extract the features of songs, encode notes or words, or both.
 
         Args:
             audio: a song or a batch of songs, see ``Pop2PianoFeatureExtractor``.

@@ -18,7 +18,7 @@ from .beat_tracking import is_silent, track_beats
 from .cover import Progress, Region, make_cover
 from .errors import InputError
 from .mix import check_mix_path, write_mix
-from .notes import Meter, Score, write_midi
+from .notes import Meter, MeterChange, Score, write_midi
 from .pianist import Pianist, Taste
 from .piano_roll import check_plot_path, plot_piano_roll
 
@@ -114,8 +114,14 @@ class GridChoice:
         if self.tempo_factor != 1.0:
             found = found.halved() if self.tempo_factor < 1 else found.doubled()
         if self.first_beat_seconds is not None and self.bpm is None:
-            found = found.with_downbeat_near(self.first_beat_seconds)
+            found = _with_bar_at(found, self.first_beat_seconds)
         return found
+
+
+def _with_bar_at(grid: BeatGrid, seconds: float) -> BeatGrid:
+    """The same beats, the one nearest to a moment being the first of a bar."""
+    nearest = round(grid.beats_at(seconds))
+    return BeatGrid(grid.beats, grid.seconds, (MeterChange(nearest, grid.meter_at(nearest)),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +208,8 @@ def render_song(job: Job, pianist: Pianist, *, progress: Progress | None = None)
     silent = is_silent(audio.samples)
     if silent:
         # There is nothing to track; the file is empty on whatever grid was named.
-        steady = replace(job.grid, bpm=120.0) if job.grid.bpm is job.grid.file is None else job.grid
-        grid = steady.grid(audio)
+        is_said = job.grid.bpm is not None or job.grid.file is not None
+        grid = (job.grid if is_said else replace(job.grid, bpm=120.0)).grid(audio)
         remarks.append("nothing but silence is heard, so the .mid has no notes")
     else:
         grid = job.grid.grid(audio)

@@ -173,8 +173,7 @@ class Pop2PianoTokenizer:
         ]
         lengths = [len(row) for row in rows]
         if pad_to != "do_not_pad":
-            goal = max_length if pad_to == "max_length" else max(lengths, default=0)
-            goal = max(goal or 0, *lengths) if lengths else 0
+            goal = max(lengths, default=0) if pad_to == "longest" else max_length or 0
             if pad_to_multiple_of:
                 goal = -(-goal // pad_to_multiple_of) * pad_to_multiple_of
             rows = [row + [self.pad_token_id] * (goal - len(row)) for row in rows]
