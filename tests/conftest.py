@@ -8,8 +8,8 @@ from pathlib import Path
 # Threads that wait must sleep, not spin: the cores are shared. Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import pytest  # noqa: E402
-from reference import SMALL, make_reference  # noqa: E402
+import pytest
+from reference import SMALL, make_reference
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ _CHUNK_FRAMES = 2048
 _BANDS = 24
 _COMPRESSION = 100.0
 _LOW_HZ = 140.0  # bass drum and the onsets of a bass
-_LATENCY_SECONDS = 0.006  # so that the curve peaks at the sample where a click begins
+_LATENCY_SECONDS = 0.003  # so that the curve peaks within 5 ms of where a note begins
 
 _SHIFT_STEP_SECONDS = 0.0015
 _SHIFT_SIGMA_SECONDS = 0.04

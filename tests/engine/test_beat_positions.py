@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
 from sidekeys_engine import Pop2PianoForConditionalGeneration
 from sidekeys_engine.vocabulary import END_ID, FIRST_TIME_ID, NOTE_ON_ID
+from torch import Tensor
 
 VECTORS = Path(__file__).parents[1] / "data" / "small_v0_test_vectors.npz"
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from sidekeys_engine import cover
 from sidekeys_engine.audio import load_audio
 from sidekeys_engine.beat_grid import BeatGrid, Window
@@ -28,9 +27,7 @@ def pianist() -> Pianist:
 @pytest.fixture(scope="module")
 def song(pianist: Pianist) -> np.ndarray:
     """The example song, 60 s at the model's rate."""
-    return load_audio(
-        EXAMPLES / "paper_lanterns.ogg", sampling_rate=pianist.sampling_rate
-    ).samples
+    return load_audio(EXAMPLES / "paper_lanterns.ogg", sampling_rate=pianist.sampling_rate).samples
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +59,7 @@ def test_notes_stand_on_the_half_beats_of_the_song(whole: Score, grid: BeatGrid)
             assert abs(half_beats - round(half_beats)) < 0.01
 
 
-def test_the_score_has_the_songs_tempo_bars_and_first_note(
-    whole: Score, grid: BeatGrid
-) -> None:
+def test_the_score_has_the_songs_tempo_bars_and_first_note(whole: Score, grid: BeatGrid) -> None:
     pickup, first_bar = whole.meters[:2]
     assert str(first_bar.meter) == "4/4"
     assert seconds_at_beats(whole.tempos, first_bar.onset_beats) == pytest.approx(
@@ -110,18 +105,14 @@ def test_a_seed_is_a_take(song: np.ndarray, grid: BeatGrid, pianist: Pianist) ->
     assert take(1) != take(2)
 
 
-def test_composers_differ(
-    song: np.ndarray, grid: BeatGrid, pianist: Pianist, whole: Score
-) -> None:
+def test_composers_differ(song: np.ndarray, grid: BeatGrid, pianist: Pianist, whole: Score) -> None:
     other = make_cover(song, grid, pianist, "arpeggio")
     assert other != whole
     lengths = [np.mean([note.duration_beats for note in s.notes]) for s in (whole, other)]
     assert lengths[0] > 1.3 * lengths[1], "held chords last longer than broken ones"
 
 
-def test_no_note_is_played_in_silence(
-    song: np.ndarray, grid: BeatGrid, pianist: Pianist
-) -> None:
+def test_no_note_is_played_in_silence(song: np.ndarray, grid: BeatGrid, pianist: Pianist) -> None:
     gap = song.copy()
     rate = pianist.sampling_rate
     start, end = (grid.seconds_at(grid.bar_start(bar)) for bar in (4, 8))
@@ -163,9 +154,7 @@ def test_a_window_gives_away_no_note_beyond_its_kept_beats() -> None:
     assert window_notes(window, played, 8) == [Note(8.0, 60, 3.0), Note(10.5, 62, 0.5)]
 
 
-def test_progress_counts_all_windows(
-    song: np.ndarray, grid: BeatGrid, pianist: Pianist
-) -> None:
+def test_progress_counts_all_windows(song: np.ndarray, grid: BeatGrid, pianist: Pianist) -> None:
     seen: list[tuple[int, int]] = []
     make_cover(
         song,

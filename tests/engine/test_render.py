@@ -9,7 +9,6 @@ import numpy as np
 import pretty_midi
 import pytest
 import soundfile
-
 from sidekeys_engine.audio import load_audio
 from sidekeys_engine.beat_grid import BeatGrid
 from sidekeys_engine.errors import InputError
@@ -111,9 +110,7 @@ def test_a_silent_song_gives_an_empty_mid_and_says_so(
     ],
     ids=str,
 )
-def test_the_grid_is_what_was_asked_for(
-    choice: GridChoice, bpm: float, bar: float | None
-) -> None:
+def test_the_grid_is_what_was_asked_for(choice: GridChoice, bpm: float, bar: float | None) -> None:
     grid = choice.grid(load_audio(SONG, sampling_rate=44100))
     assert grid.tempo_bpm_at(20.0) == pytest.approx(bpm, rel=0.03)
     assert grid.meters[0].meter == (choice.meter or Meter())
