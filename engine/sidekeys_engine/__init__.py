@@ -10,11 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config import GenerationConfig, Pop2PianoConfig
-    from .features import Pop2PianoFeatureExtractor
-    from .model import Pop2PianoForConditionalGeneration
-    from .processor import AutoProcessor, Pop2PianoProcessor
-    from .tokenizer import Pop2PianoTokenizer
+    from sidekeys_engine.config import GenerationConfig, Pop2PianoConfig
+    from sidekeys_engine.features import Pop2PianoFeatureExtractor
+    from sidekeys_engine.model import Pop2PianoForConditionalGeneration
+    from sidekeys_engine.processor import AutoProcessor, Pop2PianoProcessor
+    from sidekeys_engine.tokenizer import Pop2PianoTokenizer
 
 __all__ = [
     "AutoProcessor",

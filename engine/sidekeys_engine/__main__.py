@@ -7,6 +7,6 @@ import sys
 # spinning made a song take five times as long. OpenMP reads it when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from sidekeys_engine.command import main  # noqa: E402
+from sidekeys_engine.command import main
 
 sys.exit(main())

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .config import GenerationConfig
-from .decoding import StepDecoder
-from .grammar import NoteGrammar
-from .outputs import GenerateOutput
-from .sampling import forbid, sample_without_replacement, total_length, warp
+from sidekeys_engine.config import GenerationConfig
+from sidekeys_engine.decoding import StepDecoder
+from sidekeys_engine.grammar import NoteGrammar
+from sidekeys_engine.outputs import GenerateOutput
+from sidekeys_engine.sampling import forbid, sample_without_replacement, total_length, warp
 
 _NEVER = -1.0e9
 

@@ -420,9 +420,9 @@ class BeatGrid:
 
         # The last corner is far enough beyond the last beat to keep the tempo after it as it is.
         beyond = max(bar, float(self.beats[-1]), self.beats_at(end_seconds)) + 2 * _OUTER_BEATS
-        # One at the first beat, so that beat 0 put at second 0 stretches nothing further on.
-        later = self.beats[self.beats > bar + 1 + SAME_BEAT]
-        corners = np.concatenate([[bar, bar + 1], later, [beyond]])
+        # Beat 0 put at second 0 stretches what follows, up to the first beat at most.
+        later = self.beats[self.beats > bar + (SAME_BEAT if pickup > 0 else 0.25)]
+        corners = np.unique(np.concatenate([[bar, bar + 1, beyond], later]))
         beats, seconds = corners - bar + pickup, self.seconds_at(corners)
         if pickup > 0:
             beats, seconds = np.insert(beats, 0, 0.0), np.insert(seconds, 0, 0.0)

@@ -39,6 +39,7 @@ _BLOCK_SECONDS = 0.05
 _LATENCY_SECONDS = {"essentia": 0.01, "librosa": 0.035}
 _START_VOTES = 4.0  # a region that starts on a beat, as cut in a DAW, starts on a bar
 _NEAR_SECONDS = 0.06  # no tracked beat is further off than this
+_ON_START_SECONDS = 0.015  # a beat so near the start of a region is the one it was cut on
 
 _OUTER_INTERVALS = 8
 _UNSETTLED_BEATS = 12
@@ -93,16 +94,19 @@ def track_beats(
     heard = BeatAudio(audio, sampling_rate)
     start, end = sounding_span(audio, sampling_rate)
     beats = raw_beat_times(audio, sampling_rate, name) - _LATENCY_SECONDS[name]
-    beats = beats[(beats > start - _NEAR_SECONDS) & (beats < end + _NEAR_SECONDS)]
+    beats = beats[_sounding(audio, sampling_rate, beats)]
     if beats.size < 2 or seconds < _SHORT_SECONDS:
         beats = _steady_beats(heard, start, min(end, start + _STEADY_SECONDS))
     if beats.size < 2:
         raise InputError("no beat is heard in the audio; give the tempo (--bpm)")
     beats = heard.aligned(_evened(beats), _NEAR_SECONDS)
-    beats = _settled(heard, beats, start, end)
-    beats = heard.aligned(_extended(beats, seconds), _NEAR_SECONDS)
+    beats = _extended(_settled(heard, beats, start, end), seconds)
+    heard_beats = _sounding(audio, sampling_rate, beats)
+    beats = np.where(heard_beats, heard.aligned(beats, _NEAR_SECONDS / 2), beats)
     inside = beats[(beats > -_NEAR_SECONDS) & (beats < seconds)]
     beats = _extended(inside if inside.size >= 2 else beats, seconds)
+    if abs(beats[0]) <= _ON_START_SECONDS:
+        beats[0] = 0.0
     meter = meter or Meter()
     downbeat = _downbeat(heard, beats, meter, start)
     return BeatGrid.from_beat_times(beats, meter=meter, first_downbeat=downbeat)
@@ -298,6 +302,14 @@ def sounding_span(audio: Audio, sampling_rate: int) -> tuple[float, float]:
     if sounding.size == 0:
         return 0.0, seconds
     return sounding[0] * _BLOCK_SECONDS, min((sounding[-1] + 1) * _BLOCK_SECONDS, seconds)
+
+
+def _sounding(audio: Audio, sampling_rate: int, moments: Times) -> NDArray[np.bool_]:
+    """Which moments lie in blocks above ``SILENCE_DBFS``, or right beside one: (moments,)."""
+    sounding = _block_levels(audio, sampling_rate) >= 10 ** (SILENCE_DBFS / 20)
+    wide = np.convolve(sounding, [True, True, True]) > 0  # one block longer at either end
+    block = np.floor(moments / _BLOCK_SECONDS).astype(np.int64) + 1
+    return np.asarray(wide[np.clip(block, 0, wide.size - 1)], dtype=np.bool_)
 
 
 def _block_levels(audio: Audio, sampling_rate: int) -> Times:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from .checkpoint import BUILTIN
-from .composers import find_composer
-from .cover import Progress
-from .errors import InputError
-from .notes import Meter
-from .pianist import DEVICES, Pianist, Taste, composers_of
-from .render import GridChoice, Job, Position, Rendered, render_song
+from sidekeys_engine.checkpoint import BUILTIN
+from sidekeys_engine.composers import find_composer
+from sidekeys_engine.cover import Progress
+from sidekeys_engine.errors import InputError
+from sidekeys_engine.notes import Meter
+from sidekeys_engine.pianist import DEVICES, Pianist, Taste, composers_of
+from sidekeys_engine.render import GridChoice, Job, Position, Rendered, render_song
 
 USER_ERROR = 2
 INTERRUPTED = 130

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .beat_grid import BeatGrid, Window
-from .beat_tracking import is_silent
-from .notes import Note, Score
-from .pianist import Pianist, StepNote, Taste
+from sidekeys_engine.beat_grid import BeatGrid, Window
+from sidekeys_engine.beat_tracking import is_silent
+from sidekeys_engine.notes import Note, Score
+from sidekeys_engine.pianist import Pianist, StepNote, Taste
 
 # Windows that go through the model at once: more gains little speed and costs memory.
 _WINDOWS_PER_BATCH = 32

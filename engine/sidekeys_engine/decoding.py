@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .cache import KeyValueCache
-from .layers import Stack
-from .vocabulary import FIRST_TIME_ID
+from sidekeys_engine.cache import KeyValueCache
+from sidekeys_engine.layers import Stack
+from sidekeys_engine.vocabulary import FIRST_TIME_ID
 
 
 class StepDecoder:

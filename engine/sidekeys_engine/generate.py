@@ -9,12 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .beam_search import beam_search
-from .config import GenerationConfig
-from .decoding import StepDecoder
-from .grammar import NoteGrammar
-from .outputs import GenerateOutput
-from .sampling import forbid, sample, total_length, warp
+from sidekeys_engine.beam_search import beam_search
+from sidekeys_engine.config import GenerationConfig
+from sidekeys_engine.decoding import StepDecoder
+from sidekeys_engine.grammar import NoteGrammar
+from sidekeys_engine.outputs import GenerateOutput
+from sidekeys_engine.sampling import forbid, sample, total_length, warp
 
 # Rows that have ended are dropped when they make up this share of the batch: dropping copies the
 # caches, keeping computes tokens that nobody reads.

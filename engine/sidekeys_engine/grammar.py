@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .vocabulary import (
+from sidekeys_engine.vocabulary import (
     END_ID,
     FIRST_NOTE_ID,
     FIRST_TIME_ID,

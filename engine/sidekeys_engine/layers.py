@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 
-from .cache import KeyValueCache, LayerCache
-from .config import Pop2PianoConfig
+from sidekeys_engine.cache import KeyValueCache, LayerCache
+from sidekeys_engine.config import Pop2PianoConfig
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from sidekeys_engine.atomic_file import atomic_output, shown_path
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.notes import Score

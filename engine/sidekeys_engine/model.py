@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
-from .checkpoint import CheckpointError, find_checkpoint, load_weights, save_weights
-from .composers import find_composer
-from .config import GenerationConfig, Pop2PianoConfig
-from .generate import generate_tokens
-from .grammar import NoteGrammar
-from .network import Pop2PianoNetwork
-from .outputs import GenerateOutput
-from .sampling import row_uniforms, total_length
+from sidekeys_engine.checkpoint import CheckpointError, find_checkpoint, load_weights, save_weights
+from sidekeys_engine.composers import find_composer
+from sidekeys_engine.config import GenerationConfig, Pop2PianoConfig
+from sidekeys_engine.generate import generate_tokens
+from sidekeys_engine.grammar import NoteGrammar
+from sidekeys_engine.network import Pop2PianoNetwork
+from sidekeys_engine.outputs import GenerateOutput
+from sidekeys_engine.sampling import row_uniforms, total_length
 
 
 class Pop2PianoForConditionalGeneration(Pop2PianoNetwork):

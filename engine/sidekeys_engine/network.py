@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 
-from .cache import KeyValueCache
-from .config import Pop2PianoConfig
-from .decoding import StepDecoder, masked_bias, step_bias, token_steps
-from .layers import Stack, Trace, initialize
-from .outputs import BaseModelOutput, Seq2SeqLMOutput
+from sidekeys_engine.cache import KeyValueCache
+from sidekeys_engine.config import Pop2PianoConfig
+from sidekeys_engine.decoding import StepDecoder, masked_bias, step_bias, token_steps
+from sidekeys_engine.layers import Stack, Trace, initialize
+from sidekeys_engine.outputs import BaseModelOutput, Seq2SeqLMOutput
 
 # What the feature extractor returns beside the model's own input, so that `model(**inputs)` works.
 _EXTRACTOR_EXTRAS = frozenset(
@@ -59,6 +59,9 @@ class Pop2PianoNetwork(nn.Module):
         self.decoder = Stack(config, is_decoder=True)
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         initialize(self, config)
+        with torch.no_grad():
+            for table in (self.shared, self.mel_conditioner.embedding, self.lm_head):
+                table.weight.normal_(0, config.initializer_factor)
 
     @property
     def device(self) -> torch.device:

@@ -26,6 +26,7 @@ _LATENCY_SECONDS = 0.003  # so that the curve peaks within 5 ms of where a note 
 _SHIFT_STEP_SECONDS = 0.0015
 _SHIFT_SIGMA_SECONDS = 0.04
 _NEIGHBORS = 8  # beats to either side that are shifted together
+_SAME_SECONDS = 0.015
 _LOCAL_SECONDS = 0.02
 _LOCAL_SIGMA_SECONDS = 0.012
 
@@ -48,7 +49,7 @@ class BeatAudio:
     def strength(self, seconds: Times) -> Times:
         """How strongly something starts within 15 ms of these moments, in standard deviations."""
         curve = self._onsets[0]
-        near = np.arange(-10, 11) * _SHIFT_STEP_SECONDS
+        near = _around(_SAME_SECONDS)
         heard = _sampled(curve, seconds[:, None] + near).max(axis=1, initial=0.0)
         return np.asarray((heard - curve.mean()) / (curve.std() + 1e-9), dtype=np.float64)
 
@@ -67,7 +68,7 @@ class BeatAudio:
             ``(beats,)`` seconds, increasing.
         """
         curve = self._onsets[0]
-        shifts = np.arange(-reach_seconds, reach_seconds, _SHIFT_STEP_SECONDS)
+        shifts = _around(reach_seconds)
         heard = _sampled(curve, beats[:, None] + shifts)  # (beats, shifts)
         reach = np.arange(-_NEIGHBORS, _NEIGHBORS + 1)
         kernel = 1 - np.abs(reach) / (_NEIGHBORS + 1)
@@ -76,9 +77,9 @@ class BeatAudio:
             w * padded[_NEIGHBORS + n :][: beats.size] for w, n in zip(kernel, reach, strict=True)
         )
         preferred = np.exp(-0.5 * (shifts / _SHIFT_SIGMA_SECONDS) ** 2)
-        moved = beats + shifts[np.argmax(shared * preferred, axis=1)]
+        moved = beats + shifts[np.argmax((shared + 1e-9) * preferred, axis=1)]
 
-        near = np.arange(-_LOCAL_SECONDS, _LOCAL_SECONDS, _SHIFT_STEP_SECONDS)
+        near = _around(_LOCAL_SECONDS)
         heard = _sampled(curve, moved[:, None] + near)
         usual = np.median(heard.max(axis=1)) + 1e-9
         score = np.minimum(heard / usual, 2) - 0.5 * (near / _LOCAL_SIGMA_SECONDS) ** 2
@@ -147,6 +148,12 @@ def _sampled(curve: Times, seconds: Times) -> Times:
     index = (seconds - first) * _RATE / _HOP
     heard = np.interp(index, np.arange(curve.size), curve, left=0.0, right=0.0)
     return np.asarray(heard, dtype=np.float64)
+
+
+def _around(seconds: float) -> Times:
+    """Shifts to both sides of 0.0, (shifts,)."""
+    steps = round(seconds / _SHIFT_STEP_SECONDS)
+    return np.linspace(-steps, steps, 2 * steps + 1) * _SHIFT_STEP_SECONDS
 
 
 def _changes(chroma: Times, beats: Times) -> Times:

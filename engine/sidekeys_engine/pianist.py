@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .checkpoint import BUILTIN, find_checkpoint
-from .composers import in_order
-from .config import GenerationConfig
-from .errors import InputError
-from .outputs import GenerateOutput
+from sidekeys_engine.checkpoint import BUILTIN, find_checkpoint
+from sidekeys_engine.composers import in_order
+from sidekeys_engine.config import GenerationConfig
+from sidekeys_engine.errors import InputError
+from sidekeys_engine.outputs import GenerateOutput
 
 if TYPE_CHECKING:
-    from .features import Pop2PianoFeatureExtractor
-    from .model import Pop2PianoForConditionalGeneration
-    from .tokenizer import Pop2PianoTokenizer
+    from sidekeys_engine.features import Pop2PianoFeatureExtractor
+    from sidekeys_engine.model import Pop2PianoForConditionalGeneration
+    from sidekeys_engine.tokenizer import Pop2PianoTokenizer
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 STEPS_PER_BEAT = 2
@@ -92,9 +92,9 @@ class Pianist:
             InputError: there is no such device.
         """
         # torch takes a second to import: what needs only names and settings goes without it.
-        from .features import Pop2PianoFeatureExtractor  # noqa: PLC0415
-        from .model import Pop2PianoForConditionalGeneration  # noqa: PLC0415
-        from .tokenizer import Pop2PianoTokenizer  # noqa: PLC0415
+        from sidekeys_engine.features import Pop2PianoFeatureExtractor  # noqa: PLC0415
+        from sidekeys_engine.model import Pop2PianoForConditionalGeneration  # noqa: PLC0415
+        from sidekeys_engine.tokenizer import Pop2PianoTokenizer  # noqa: PLC0415
 
         chosen = choose_device(device)
         folder = find_checkpoint(name_or_path, on_notice=on_notice)

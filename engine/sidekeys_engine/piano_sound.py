@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from sidekeys_engine.notes import Score
 from sidekeys_engine.tempo_map import seconds_at_beats
 

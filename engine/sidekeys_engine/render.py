@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .atomic_file import shown_path
-from .audio import Audio, load_audio, resample
-from .beat_grid import BeatGrid
-from .beat_tracking import is_silent, track_beats
-from .cover import Progress, Region, make_cover
-from .errors import InputError
-from .mix import check_mix_path, write_mix
-from .notes import Meter, MeterChange, Score, write_midi
-from .pianist import Pianist, Taste
-from .piano_roll import check_plot_path, plot_piano_roll
+from sidekeys_engine.atomic_file import shown_path
+from sidekeys_engine.audio import Audio, load_audio, resample
+from sidekeys_engine.beat_grid import BeatGrid
+from sidekeys_engine.beat_tracking import is_silent, track_beats
+from sidekeys_engine.cover import Progress, Region, make_cover
+from sidekeys_engine.errors import InputError
+from sidekeys_engine.mix import check_mix_path, write_mix
+from sidekeys_engine.notes import Meter, MeterChange, Score, write_midi
+from sidekeys_engine.pianist import Pianist, Taste
+from sidekeys_engine.piano_roll import check_plot_path, plot_piano_roll
 
 # Both trackers and the mix work at this rate; the model's own is below it.
 _LOADED_HZ = 44100

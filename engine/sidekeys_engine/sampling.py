@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .config import GenerationConfig
-from .grammar import NoteGrammar
+from sidekeys_engine.config import GenerationConfig
+from sidekeys_engine.grammar import NoteGrammar
 
 
 def row_uniforms(seed: int, rows: range, draws: int) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+
 from sidekeys_engine.notes import TempoChange
 
 _BPM_BEFORE_THE_FIRST = 120.0  # what a MIDI file means that names no tempo

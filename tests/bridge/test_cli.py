@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from sidekeys_bridge.cli import main
 
 ROOT = Path(__file__).parents[2]

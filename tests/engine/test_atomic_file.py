@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+
 from sidekeys_engine import atomic_file
 from sidekeys_engine.atomic_file import atomic_output, check_readable, shown_path
 from sidekeys_engine.errors import InputError

@@ -22,6 +22,7 @@ import soxr
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from sidekeys_engine import audio as audio_module
 from sidekeys_engine.audio import Audio, AudioError, load_audio, resample, to_mono_float32
 from sidekeys_engine.errors import InputError

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sidekeys_engine.bars import split_bar
 from sidekeys_engine.beat_grid import MAX_BPM, MIN_BPM, BeatGrid, Window, pulse_beats
 from sidekeys_engine.errors import InputError

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.functional import pad
+
 from sidekeys_engine import Pop2PianoForConditionalGeneration
 from sidekeys_engine.vocabulary import END_ID, FIRST_TIME_ID, NOTE_ON_ID
-from torch import Tensor
 
 VECTORS = Path(__file__).parents[1] / "data" / "small_v0_test_vectors.npz"
 
@@ -37,7 +38,7 @@ def test_teacher_forced_logits_are_those_of_its_training(
     embeds, _ = model.get_mel_conditioner_outputs(
         vectors["log_mel"], composers(model, vectors), model.generation_config
     )
-    steps = F.pad(vectors["frame_step"], (1, 0), value=-1)
+    steps = pad(vectors["frame_step"], (1, 0), value=-1)
     output = model(inputs_embeds=embeds, frame_steps=steps, labels=vectors["labels"])
     assert float((output.logits - vectors["logits"]).abs().max()) < 1e-3
 
@@ -59,10 +60,9 @@ def test_greedy_tokens_are_those_of_its_training(
         time, cut = 0, []
         for token in tokens:
             time += max(0, token - FIRST_TIME_ID)
-            if time > 8 or (time == 8 and token == NOTE_ON_ID):
-                token = END_ID
-            cut.append(token)
-            if token == END_ID:
+            too_late = time > 8 or (time == 8 and token == NOTE_ON_ID)
+            cut.append(END_ID if too_late else token)
+            if cut[-1] == END_ID:
                 break
         assert cut == row[: len(cut)]
         assert not any(row[len(cut) :])
@@ -73,7 +73,7 @@ def test_cached_steps_equal_one_pass(
     model: Pop2PianoForConditionalGeneration, vectors: dict[str, Tensor]
 ) -> None:
     steps = vectors["frame_step"]
-    ids = F.pad(vectors["labels"], (1, 0))
+    ids = pad(vectors["labels"], (1, 0))
     features = vectors["log_mel"]
     whole = model(input_features=features, frame_steps=steps, decoder_input_ids=ids)
     first = model(input_features=features, frame_steps=steps, decoder_input_ids=ids[:, :4])

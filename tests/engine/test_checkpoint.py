@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sidekeys_engine.checkpoint
 import torch
 import transformers
-from hub_server import HubModel, HubServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+
+import sidekeys_engine.checkpoint
+from hub_server import HubModel, HubServer
 from sidekeys_engine.checkpoint import (
     BUILTIN_FOLDER,
     CheckpointError,

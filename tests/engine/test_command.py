@@ -19,6 +19,7 @@ import pretty_midi
 import pytest
 import soundfile
 import torch
+
 from sidekeys_engine.checkpoint import BUILTIN_FOLDER
 from sidekeys_engine.command import main
 

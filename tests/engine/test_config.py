@@ -14,6 +14,7 @@ import pytest
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sidekeys_engine.checkpoint import CheckpointError
 from sidekeys_engine.config import GenerationConfig, Pop2PianoConfig
 from sidekeys_engine.errors import InputError

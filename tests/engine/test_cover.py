@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from sidekeys_engine import cover
 from sidekeys_engine.audio import load_audio
 from sidekeys_engine.beat_grid import BeatGrid, Window

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from sidekeys_engine.checkpoint import CheckpointError
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.features import Pop2PianoFeatureExtractor

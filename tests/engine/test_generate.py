@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from torch import Tensor
+
 from sidekeys_engine import GenerationConfig, Pop2PianoForConditionalGeneration
 from sidekeys_engine.outputs import GenerateOutput
 from sidekeys_engine.sampling import row_uniforms, sample, sample_without_replacement, warp
-from torch import Tensor
 
 END = 1
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sidekeys_engine import Pop2PianoForConditionalGeneration
 from sidekeys_engine.grammar import NoteGrammar
 from sidekeys_engine.vocabulary import (

@@ -7,6 +7,7 @@ import mido
 import numpy as np
 import pytest
 import soundfile
+
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.mix import active_loudness, check_mix_path, write_mix
 from sidekeys_engine.notes import Note, Pedal, Score, TempoChange, midi_bytes

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from sidekeys_engine import Pop2PianoConfig, Pop2PianoForConditionalGeneration
 from torch import Tensor
+
+from sidekeys_engine import Pop2PianoConfig, Pop2PianoForConditionalGeneration
 
 SIZES = ["small_reference", "full_reference"]
 

@@ -14,6 +14,7 @@ import pretty_midi
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
 from sidekeys_engine import notes as notes_module
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.notes import (

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
+
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.notes import Meter, MeterChange, Note, Pedal, Score, TempoChange
 from sidekeys_engine.piano_roll import check_plot_path, plot_piano_roll

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sidekeys_engine
 import torch
+
+import sidekeys_engine
 from sidekeys_engine.processor import AutoProcessor, Pop2PianoProcessor
 
 BEATS = np.arange(0.0, 4.0, 0.5)

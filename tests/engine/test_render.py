@@ -9,6 +9,7 @@ import numpy as np
 import pretty_midi
 import pytest
 import soundfile
+
 from sidekeys_engine.audio import load_audio
 from sidekeys_engine.beat_grid import BeatGrid
 from sidekeys_engine.errors import InputError

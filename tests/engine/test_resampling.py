@@ -3,6 +3,7 @@ from __future__ import annotations
 import librosa
 import numpy as np
 import pytest
+
 from sidekeys_engine.resampling import resample_like_resampy
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sidekeys_engine.checkpoint import CheckpointError
 from sidekeys_engine.note_tokens import default_vocabulary
 from sidekeys_engine.outputs import BatchFeature
