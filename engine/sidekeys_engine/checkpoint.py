@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sidekeys_engine.atomic_file import shown_path
 from sidekeys_engine.checkpoint_files import (
@@ -33,12 +34,14 @@ __all__ = [
     "load_weights",
     "read_json",
     "save_weights",
+    "take_checkpoint",
     "write_json",
 ]
 
 BUILTIN = "builtin"
 BUILTIN_FOLDER = Path(__file__).parent / "weights"
 
+_HUB_ARGUMENTS = ("local_files_only", "revision", "cache_dir", "token", "on_notice")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _HUB_ADDRESS = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([^/]+/[^/?#]+)")
 
@@ -93,6 +96,20 @@ def find_checkpoint(
     )
     tell_license_once(name, folder, on_notice or _log.warning)
     return folder
+
+
+def take_checkpoint(name_or_path: str | os.PathLike[str], arguments: dict[str, Any]) -> Path:
+    """Find a checkpoint for a ``from_pretrained``.
+
+    Args:
+        name_or_path: as `find_checkpoint` takes it.
+        arguments: the keyword arguments it was given; those of `find_checkpoint` are taken out.
+
+    Raises:
+        CheckpointError: as `find_checkpoint`.
+    """
+    where = {name: arguments.pop(name) for name in _HUB_ARGUMENTS if name in arguments}
+    return find_checkpoint(name_or_path, **where)
 
 
 def _local_folder(name_or_path: str | os.PathLike[str]) -> Path | None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from sidekeys_engine.audio import to_mono_float32
-from sidekeys_engine.checkpoint import CheckpointError, find_checkpoint, read_json, write_json
+from sidekeys_engine.checkpoint import CheckpointError, read_json, take_checkpoint, write_json
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.log_mel import LogMel, LogMelWindows, slice_with_silence
 from sidekeys_engine.outputs import BatchFeature
@@ -183,35 +183,19 @@ class Pop2PianoFeatureExtractor:
 
     @classmethod
     def from_pretrained(
-        cls,
-        name_or_path: str | os.PathLike[str],
-        *,
-        local_files_only: bool = False,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        token: str | bool | None = None,
-        **kwargs: Any,
+        cls, name_or_path: str | os.PathLike[str], **kwargs: Any
     ) -> Pop2PianoFeatureExtractor:
         """Read the settings of a checkpoint.
 
         Args:
             name_or_path: ``"builtin"``, a folder, or a Hugging Face id such as ``"owner/name"``.
-            local_files_only: take what was downloaded before, and ask no server.
-            revision: the branch, tag or commit of a Hugging Face id.
-            cache_dir: where downloads are kept.
-            token: for a private repository.
-            **kwargs: settings that replace the checkpoint's.
+            **kwargs: ``local_files_only``, ``revision``, ``cache_dir``, ``token`` and ``on_notice``
+                as `find_checkpoint` takes them; settings that replace the checkpoint's.
 
         Raises:
             CheckpointError: no such checkpoint, or its settings cannot be used.
         """
-        folder = find_checkpoint(
-            name_or_path,
-            local_files_only=local_files_only,
-            revision=revision,
-            cache_dir=cache_dir,
-            token=token,
-        )
+        folder = take_checkpoint(name_or_path, kwargs)
         settings = _read_settings(folder)
         try:
             return cls(**{**settings, **kwargs})

@@ -13,11 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from sidekeys_engine.checkpoint import CheckpointError, find_checkpoint, read_json, write_json
+from sidekeys_engine.checkpoint import CheckpointError, read_json, take_checkpoint, write_json
 from sidekeys_engine.errors import InputError
 
 _LARGEST = sys.float_info.max
-_HUB_ARGUMENTS = ("local_files_only", "revision", "cache_dir", "token")
 
 _Settings = TypeVar("_Settings", bound="JsonSettings")
 
@@ -88,8 +87,7 @@ class JsonSettings:
         Raises:
             CheckpointError: the checkpoint cannot be found or read, in one line.
         """
-        where = {name: kwargs.pop(name) for name in _HUB_ARGUMENTS if name in kwargs}
-        return cls._from_folder(find_checkpoint(name_or_path, **where), kwargs)
+        return cls._from_folder(take_checkpoint(name_or_path, kwargs), kwargs)
 
     @classmethod
     def _from_folder(cls: type[_Settings], folder: Path, overrides: dict[str, Any]) -> _Settings:

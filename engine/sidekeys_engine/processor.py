@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
+from sidekeys_engine.checkpoint import take_checkpoint
 from sidekeys_engine.features import Pop2PianoFeatureExtractor
 from sidekeys_engine.outputs import BatchEncoding, BatchFeature
 from sidekeys_engine.tokenizer import Pop2PianoTokenizer
@@ -142,35 +143,24 @@ class Pop2PianoProcessor:
 
     @classmethod
     def from_pretrained(
-        cls,
-        name_or_path: str | os.PathLike[str],
-        *,
-        local_files_only: bool = False,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        token: str | bool | None = None,
+        cls, name_or_path: str | os.PathLike[str], **kwargs: Any
     ) -> Pop2PianoProcessor:
         """Read both parts from a checkpoint.
 
         Args:
             name_or_path: ``"builtin"``, a folder, or a Hugging Face id such as ``"owner/name"``.
-            local_files_only: take what was downloaded before, and ask no server.
-            revision: the branch, tag or commit of a Hugging Face id.
-            cache_dir: where downloads are kept.
-            token: for a private repository.
+            **kwargs: ``local_files_only``, ``revision``, ``cache_dir``, ``token`` and ``on_notice``
+                as `find_checkpoint` takes them.
 
         Raises:
             CheckpointError: no such checkpoint, or a file of it cannot be used.
         """
-        where: dict[str, Any] = {
-            "local_files_only": local_files_only,
-            "revision": revision,
-            "cache_dir": cache_dir,
-            "token": token,
-        }
+        folder = take_checkpoint(name_or_path, kwargs)
+        if kwargs:
+            raise TypeError(f"from_pretrained() has no argument {next(iter(kwargs))!r}")
         return cls(
-            Pop2PianoFeatureExtractor.from_pretrained(name_or_path, **where),
-            Pop2PianoTokenizer.from_pretrained(name_or_path, **where),
+            Pop2PianoFeatureExtractor.from_pretrained(folder),
+            Pop2PianoTokenizer.from_pretrained(folder),
         )
 
 

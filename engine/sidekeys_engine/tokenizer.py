@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from sidekeys_engine.checkpoint import CheckpointError, find_checkpoint, read_json, write_json
+from sidekeys_engine.checkpoint import CheckpointError, read_json, take_checkpoint, write_json
 from sidekeys_engine.note_tokens import (
     NO_NOTES,
     SPECIAL,
@@ -464,14 +464,7 @@ class Pop2PianoTokenizer:
 
     @classmethod
     def from_pretrained(
-        cls,
-        name_or_path: str | os.PathLike[str],
-        *,
-        local_files_only: bool = False,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        token: str | bool | None = None,
-        **kwargs: Any,
+        cls, name_or_path: str | os.PathLike[str], **kwargs: Any
     ) -> Pop2PianoTokenizer:
         """Read the vocabulary of a checkpoint.
 
@@ -479,22 +472,13 @@ class Pop2PianoTokenizer:
 
         Args:
             name_or_path: ``"builtin"``, a folder, or a Hugging Face id such as ``"owner/name"``.
-            local_files_only: take what was downloaded before, and ask no server.
-            revision: the branch, tag or commit of a Hugging Face id.
-            cache_dir: where downloads are kept.
-            token: for a private repository.
-            **kwargs: settings that replace the checkpoint's.
+            **kwargs: ``local_files_only``, ``revision``, ``cache_dir``, ``token`` and ``on_notice``
+                as `find_checkpoint` takes them; settings that replace the checkpoint's.
 
         Raises:
             CheckpointError: no such checkpoint, or its vocabulary cannot be used.
         """
-        folder = find_checkpoint(
-            name_or_path,
-            local_files_only=local_files_only,
-            revision=revision,
-            cache_dir=cache_dir,
-            token=token,
-        )
+        folder = take_checkpoint(name_or_path, kwargs)
         config = folder / cls.config_name
         settings = read_json(config) if config.is_file() else {}
         for name in _SPECIAL_NAMES:
