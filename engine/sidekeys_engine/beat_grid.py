@@ -324,6 +324,17 @@ class BeatGrid:
         """The same grid, sounding ``seconds`` later."""
         return BeatGrid(self.beats, self.seconds + seconds, self.meters)
 
+    def with_bar_at(self, seconds: float) -> BeatGrid:
+        """The same beats, with a bar line at the one nearest to a moment.
+
+        In meters of eighths the nearest eighth is taken. Changes of meter are dropped: the meter
+        at that moment holds from there on, and before.
+        """
+        meter = self.meter_at(self.beats_at(seconds))
+        unit = min(1.0, 4 / meter.denominator)
+        nearest = round(self.beats_at(seconds) / unit) * unit
+        return BeatGrid(self.beats, self.seconds, (MeterChange(nearest, meter),))
+
     def _pulses(self) -> NDArray[np.int64] | None:
         """Number of each beat, counted from a bar line; None unless beats are evenly numbered."""
         steps = np.diff(self.beats)

@@ -101,8 +101,8 @@ def track_beats(
         raise InputError("no beat is heard in the audio; give the tempo (--bpm)")
     beats = heard.aligned(_evened(beats), _NEAR_SECONDS)
     beats = _extended(_settled(heard, beats, start, end), seconds)
-    heard_beats = _sounding(audio, sampling_rate, beats)
-    beats = np.where(heard_beats, heard.aligned(beats, _NEAR_SECONDS / 2), beats)
+    sounding = _sounding(audio, sampling_rate, beats)
+    beats = np.where(sounding, heard.aligned(beats, _NEAR_SECONDS / 2), beats)
     inside = beats[(beats > -_NEAR_SECONDS) & (beats < seconds)]
     beats = _extended(inside if inside.size >= 2 else beats, seconds)
     if abs(beats[0]) <= _ON_START_SECONDS:

@@ -109,7 +109,8 @@ def _played(
         moments = np.stack(
             [grid.seconds_at(w.step_positions(pianist.steps_per_window)) for w in batch]
         )
-        heard = [not is_silent(_slice(audio, pianist.sampling_rate, m[0], m[-1])) for m in moments]
+        rate = pianist.sampling_rate
+        heard = [not is_silent(_slice(audio, rate, m[0], m[-1]), rate) for m in moments]
         if any(heard):
             played = pianist.play(audio, moments, composer, taste=taste, first_window=first)
             for window, steps, is_heard in zip(batch, played, heard, strict=True):

@@ -201,6 +201,8 @@ class Pop2PianoNetwork(nn.Module):
             raise TypeError(f"forward() has no argument {sorted(unknown)[0]!r}")
         config = self.config
         use_cache = config.use_cache if use_cache is None else use_cache
+        if attention_mask is not None:
+            attention_mask = attention_mask.to(self.device)
         wants_attentions = _or(output_attentions, config.output_attentions)
         wants_hidden = _or(output_hidden_states, config.output_hidden_states)
 
@@ -322,7 +324,7 @@ class Pop2PianoNetwork(nn.Module):
         steps = self.config.steps_per_window
         counts = torch.full((rows, 1), frames, device=self.device)
         if mask is not None:
-            counts = mask.to(self.device).sum(1, keepdim=True).clamp(min=1)
+            counts = mask.sum(1, keepdim=True).clamp(min=1)
         index = torch.arange(frames, device=self.device)
         return (index * steps / (counts - 0.5)).long().clamp(max=steps)
 
@@ -359,7 +361,7 @@ class Pop2PianoNetwork(nn.Module):
 
         cross_bias = None
         if attention_mask is not None:
-            cross_bias = masked_bias(attention_mask.to(self.device), bias.dtype)
+            cross_bias = masked_bias(attention_mask, bias.dtype)
         if frame_steps is not None:
             # Embeddings tell no time, so a decoder fed with them stays at the window's start.
             steps = torch.zeros(rows, tokens, dtype=torch.long, device=self.device)

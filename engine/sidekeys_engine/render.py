@@ -18,7 +18,7 @@ from sidekeys_engine.beat_tracking import is_silent, track_beats
 from sidekeys_engine.cover import Progress, Region, make_cover
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.mix import check_mix_path, write_mix
-from sidekeys_engine.notes import Meter, MeterChange, Score, write_midi
+from sidekeys_engine.notes import Meter, Score, write_midi
 from sidekeys_engine.pianist import Pianist, Taste
 from sidekeys_engine.piano_roll import check_plot_path, plot_piano_roll
 
@@ -114,14 +114,8 @@ class GridChoice:
         if self.tempo_factor != 1.0:
             found = found.halved() if self.tempo_factor < 1 else found.doubled()
         if self.first_beat_seconds is not None and self.bpm is None:
-            found = _with_bar_at(found, self.first_beat_seconds)
+            found = found.with_bar_at(self.first_beat_seconds)
         return found
-
-
-def _with_bar_at(grid: BeatGrid, seconds: float) -> BeatGrid:
-    """The same beats, the one nearest to a moment being the first of a bar."""
-    nearest = round(grid.beats_at(seconds))
-    return BeatGrid(grid.beats, grid.seconds, (MeterChange(nearest, grid.meter_at(nearest)),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +199,7 @@ def render_song(job: Job, pianist: Pianist, *, progress: Progress | None = None)
     started = time.monotonic()
     audio = load_audio(job.song, sampling_rate=_LOADED_HZ)
     remarks = list(audio.remarks)
-    silent = is_silent(audio.samples)
+    silent = is_silent(audio.samples, audio.sampling_rate)
     if silent:
         # There is nothing to track; the file is empty on whatever grid was named.
         is_said = job.grid.bpm is not None or job.grid.file is not None

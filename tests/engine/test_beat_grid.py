@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sidekeys_engine.bars import split_bar
 from sidekeys_engine.beat_grid import MAX_BPM, MIN_BPM, BeatGrid, Window, pulse_beats
 from sidekeys_engine.errors import InputError
+from sidekeys_engine.grid_files import parse_meter
 from sidekeys_engine.notes import Meter, MeterChange, TempoChange
 
 METERS = [Meter(*m) for m in [(4, 4), (3, 4), (2, 4), (1, 4), (6, 8), (5, 4), (7, 8), (9, 8)]]
@@ -652,3 +653,13 @@ def test_a_bar_cut_short_gets_its_own_meter_in_the_file() -> None:
         MeterChange(6.5, Meter(3, 4)),
     )
     assert grid.timeline(1.0)[2] == (MeterChange(0.0, Meter(4, 4)),)
+
+
+@pytest.mark.parametrize(
+    ("meter", "asked", "found"), [("4/4", 1.2, 1.0), ("3/4", 1.3, 1.5), ("6/8", 1.3, 1.25)]
+)
+def test_a_bar_line_can_be_put_on_the_nearest_beat(meter: str, asked: float, found: float) -> None:
+    grid = BeatGrid.from_tempo(120, meter=parse_meter(meter)).with_bar_at(asked)
+    assert grid.seconds_at(grid.bar_start(1)) == pytest.approx(found)
+    assert grid.tempo_bpm_at(0.0) == pytest.approx(120)
+    assert str(grid.meter_at(0.0)) == meter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import platform
 import shutil
 import subprocess
 import sys
@@ -31,11 +32,16 @@ from sidekeys_engine.notes import Meter
 RATE = 44_100
 SECONDS = 22.0
 SOUND_FONT = Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
-HAS_ESSENTIA = importlib.util.find_spec("essentia") is not None
+# The extra has wheels for these alone; where it can be installed, it must be.
+CAN_HAVE_ESSENTIA = sys.platform == "darwin" or (
+    sys.platform == "linux" and platform.machine() == "x86_64"
+)
 TRACKERS = [
     pytest.param(
         "essentia",
-        marks=pytest.mark.skipif(not HAS_ESSENTIA, reason="the extra essentia is not installed"),
+        marks=pytest.mark.skipif(
+            not CAN_HAVE_ESSENTIA, reason="essentia has no wheels for this system"
+        ),
     ),
     "librosa",
 ]
@@ -111,20 +117,15 @@ def _compose(plan: Plan) -> tuple[pretty_midi.PrettyMIDI, Song]:
 
 
 def _synthesize(midi: pretty_midi.PrettyMIDI, folder: Path) -> NDArray[np.float32]:
-    """With fluidsynth where it is installed, else with symusic, which is slower."""
-    midi.write(str(folder / "song.mid"))
-    if fluidsynth := shutil.which("fluidsynth"):
-        wave = folder / "song.wav"
-        command = [fluidsynth, "-niq", "-r", str(RATE), "-F", str(wave)]
-        command += [str(SOUND_FONT), str(folder / "song.mid")]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        audio = soundfile.read(wave, dtype="float32")[0].mean(axis=1)
-    else:
-        import symusic
-
-        synthesizer = symusic.Synthesizer(str(SOUND_FONT), RATE, 0)
-        audio = synthesizer.render(symusic.Score(str(folder / "song.mid")), stereo=False)[0]
-    audio = np.resize(np.pad(audio, (0, round(SECONDS * RATE))), round(SECONDS * RATE))
+    fluidsynth = shutil.which("fluidsynth")
+    if fluidsynth is None:
+        pytest.fail("fluidsynth makes the songs; type: sudo apt-get install fluidsynth")
+    song, wave = folder / "song.mid", folder / "song.wav"
+    midi.write(str(song))
+    command = [fluidsynth, "-niq", "-r", str(RATE), "-F", str(wave), str(SOUND_FONT), str(song)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    audio = soundfile.read(wave, dtype="float32")[0].mean(axis=1)
+    audio = np.pad(audio, (0, round(SECONDS * RATE)))[: round(SECONDS * RATE)]
     return np.asarray(0.9 * audio / np.abs(audio).max(), dtype=np.float32)
 
 
@@ -156,11 +157,14 @@ def f_measure(found: NDArray[np.float64], true: NDArray[np.float64]) -> float:
 
 def in_song(times: NDArray[np.float64], song: Song) -> NDArray[np.float64]:
     """Without those in the silence around the music."""
-    return times[(times > song.beats[0] - 0.1) & (times < song.beats[-1] + 0.1)]
+    inside: NDArray[np.float64] = times[
+        (times > song.beats[0] - 0.1) & (times < song.beats[-1] + 0.1)
+    ]
+    return inside
 
 
 def bar_times(grid: BeatGrid, seconds: float) -> NDArray[np.float64]:
-    bars = grid.bar_lines(grid.beats_at(-0.1), grid.beats_at(seconds))
+    bars: NDArray[np.float64] = grid.bar_lines(grid.beats_at(-0.1), grid.beats_at(seconds))
     return grid.seconds_at(bars)
 
 
@@ -227,8 +231,8 @@ def test_a_region_that_starts_on_a_downbeat_begins_with_it(
         assert grid.seconds_at(0.0) == 0.0
         assert grid.beats[0] == 0.0
         true = song.beats[song.beats >= start - 1e-6] - start
-        last = seconds - 0.05
-        assert f_measure(grid.seconds[grid.seconds < last], true[true < last]) >= 0.9
+        for beat in true[true < seconds - 0.05]:  # all are met, even at twice the tempo
+            assert np.abs(grid.seconds - beat).min() < 0.07
         assert grid.windows(0.0, seconds)[0].start_beats == 0.0
 
 
@@ -325,7 +329,7 @@ def test_misuse_raises_and_broken_samples_are_told() -> None:
 # ---------------------------------------------------------------------- trackers' own beats
 
 
-@pytest.mark.skipif(not HAS_ESSENTIA, reason="the extra essentia is not installed")
+@pytest.mark.skipif(not CAN_HAVE_ESSENTIA, reason="essentia has no wheels for this system")
 def test_raw_beats_of_essentia_are_its_ticks(song_of: Callable[[Plan], Song]) -> None:
     audio = song_of(ROCK[120]).audio
     found = raw_beat_times(audio, RATE, "essentia")
@@ -352,7 +356,7 @@ def test_too_little_audio_has_no_raw_beats(tracker: str) -> None:
         assert raw_beat_times(np.ones(size, np.float32), RATE, tracker).shape == (0,)
 
 
-@pytest.mark.skipif(not HAS_ESSENTIA, reason="the extra essentia is not installed")
+@pytest.mark.skipif(not CAN_HAVE_ESSENTIA, reason="essentia has no wheels for this system")
 def test_essentia_says_nothing_on_the_terminal() -> None:
     code = (
         "import numpy as np; from sidekeys_engine.beat_tracking import raw_beat_times;"

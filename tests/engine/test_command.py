@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
+import pty
+import re
 import resource
 import shutil
 import signal
@@ -310,6 +313,60 @@ def test_ctrl_c_leaves_no_half_file(tmp_path: Path) -> None:
     assert "nothing is left half-written" in errors
     assert out.read_bytes() == b"precious"
     assert [path.name for path in tmp_path.iterdir()] == ["old.mid"]
+
+
+def test_a_terminal_shows_progress_and_the_time_left(clip: Path, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "sidekeys_bridge",
+            "render",
+            str(SONG),
+            "-o",
+            str(tmp_path / "a.mid"),
+        ],
+        cwd=ROOT,
+        env={**ENVIRONMENT, "TERM": "xterm", "COLUMNS": "120"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        # Reading a terminal whose other side was closed is an error on Linux, not an end of file.
+        with contextlib.suppress(OSError):
+            while block := os.read(ours, 4096):
+                shown += block
+        assert process.wait(timeout=120) == 0
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert "paper_lanterns.ogg: finding the beats" in text
+    assert re.search(r"playing \S* *(\d+)/\1 windows \d:\d\d:\d\d", text)
+
+
+WITHOUT_ESSENTIA = """
+import sys
+sys.modules["essentia"] = None
+from sidekeys_engine.command import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("tracker", "status"), [("auto", 0), ("librosa", 0), ("essentia", 2)])
+def test_all_works_without_essentia(clip: Path, tracker: str, status: int) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_ESSENTIA, "render", str(clip), "--tracker", tracker],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == status, run.stderr
+    assert "Traceback" not in run.stderr
+    if status:
+        assert "pip install" in run.stderr
 
 
 def test_a_full_disk_is_said_in_words(clip: Path, tmp_path: Path) -> None:
