@@ -22,6 +22,7 @@ from sidekeys_engine.render import GridChoice, Job, Position, Rendered, render_s
 USER_ERROR = 2
 INTERRUPTED = 130
 _TRACKERS = ("auto", "essentia", "librosa")
+_BESIDE = Path()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,6 +96,7 @@ def _summary(rendered: Rendered) -> str:
 def _jobs(options: argparse.Namespace) -> list[Job]:
     """The songs to render; everything that can be checked without listening is checked here."""
     songs: list[Path] = options.songs
+    many = len(songs) > 1
     composer = _composer(options)
     grid = GridChoice(
         bpm=options.bpm,
@@ -109,14 +111,14 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
     for song in songs:
         if not song.exists():
             raise InputError(f"There is no file {song}; check its name.")
+        midi = _output(options.output or song.with_suffix(".mid"), song, ".mid", many)
         jobs.append(
             Job(
                 song=song,
-                midi=_output(options.output, song, ".mid", many=len(songs) > 1)
-                or song.with_suffix(".mid"),
+                midi=midi,
                 composer=composer,
-                plot=_output(options.plot, song, ".png", many=len(songs) > 1),
-                mix=_output(options.mix, song, "-mix.wav", many=len(songs) > 1),
+                plot=_extra(options.plot, song, midi, ".png", many),
+                mix=_extra(options.mix, song, midi, "-mix.wav", many),
                 grid=grid,
                 start=options.start,
                 end=options.end,
@@ -130,15 +132,22 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
     return jobs
 
 
-def _output(path: Path | None, song: Path, ending: str, *, many: bool) -> Path | None:
+def _output(path: Path, song: Path, ending: str, many: bool) -> Path:
     """An output's file: the one named or, in a folder that is named, one called like the song."""
-    if path is None:
-        return None
     if path.is_dir():
         return path / (song.stem + ending)
-    if many:
+    if many and path != song.with_suffix(ending):
         raise InputError(f"With several songs {path} must be a folder that exists; make it first.")
     return path
+
+
+def _extra(path: Path | None, song: Path, midi: Path, ending: str, many: bool) -> Path | None:
+    """A picture or a mix: the file named, or one beside the .mid where none is named."""
+    if path is None:
+        return None
+    if path == _BESIDE:
+        return midi.with_name(midi.stem + ending)
+    return _output(path, song, ending, many)
 
 
 def _composer(options: argparse.Namespace) -> str:
@@ -278,14 +287,21 @@ def _parser() -> argparse.ArgumentParser:
         help="the MIDI file, or a folder for it; by default beside the song",
     )
     render.add_argument("--composer", metavar="NAME", help="see `sidekeys composers`")
-    render.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the piano roll")
-    render.add_argument(
-        "--mix",
-        type=Path,
-        metavar="FILE.wav",
-        help="write a mix to listen to: the song left, the piano right",
+    for name, file, what in (
+        ("--plot", "FILE.png", "draw the piano roll"),
+        ("--mix", "FILE.wav", "write a mix to listen to: the song left, the piano right"),
+    ):
+        render.add_argument(
+            name,
+            nargs="?",
+            const=_BESIDE,
+            type=Path,
+            metavar=file,
+            help=f"{what}; beside the .mid if no file is named",
+        )
+    part = render.add_argument_group(
+        "part of the song", "in seconds (12.5, 1:02.5), bars (bar5) or beats of bars (5|3)"
     )
-    part = render.add_argument_group("part of the song", "in seconds (12.5, 1:02.5) or bars (bar5)")
     part.add_argument("--start", type=_position, metavar="PLACE", help="where to start")
     part.add_argument("--end", type=_position, metavar="PLACE", help="where to end")
 

@@ -25,40 +25,55 @@ from sidekeys_engine.piano_roll import check_plot_path, plot_piano_roll
 # Both trackers and the mix work at this rate; the model's own is below it.
 _LOADED_HZ = 44100
 _MIDI_SUFFIXES = (".mid", ".midi")
+_BAR = re.compile(r"(?:bar\s*|b)(\d+)|(\d+)\s*b|(\d+)\|(\d+)", re.IGNORECASE)
+_CLOCK = re.compile(r"(?:(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 _FASTEST_BPM, _SLOWEST_BPM = 400.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a song: seconds, or the start of a bar."""
+    """A place in a song: seconds, or a beat of a bar (counted from 1, of the meter's own beats)."""
 
     seconds: float | None = None
     bar: int | None = None
+    beat: int = 1
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """Read "12.5", "1:02.5" or "bar5".
+        """Read "12.5", "1:02.5", "bar5" (or "b5", "5b"), or "5|3", the third beat of bar 5.
 
         Raises:
             InputError: anything else.
         """
-        bar = re.fullmatch(r"\s*bar\s*(\d+)\s*", text, re.IGNORECASE)
-        if bar and int(bar[1]) >= 1:
-            return cls(bar=int(bar[1]))
-        clock = re.fullmatch(r"\s*(?:(\d+):)?(\d+(?:\.\d*)?|\.\d+)\s*", text)
+        bar = _BAR.fullmatch(text.strip())
+        if bar:
+            number, beat = int(bar[1] or bar[2] or bar[3]), int(bar[4] or 1)
+            if number >= 1 and beat >= 1:
+                return cls(bar=number, beat=beat)
+        clock = _CLOCK.fullmatch(text.strip())
         if clock is None or (clock[1] and float(clock[2]) >= 60):
             raise InputError(
                 f"{text!r} is no place in a song; give seconds (12.5), minutes and seconds "
-                "(1:02.5) or a bar (bar5)."
+                "(1:02.5), a bar (bar5), or a bar and a beat (5|3)."
             )
         return cls(seconds=60 * int(clock[1] or 0) + float(clock[2]))
 
     def on(self, grid: BeatGrid) -> float:
-        """Seconds into the song."""
-        if self.bar is not None:
-            return grid.seconds_at(grid.bar_start(self.bar))
-        assert self.seconds is not None
-        return self.seconds
+        """Seconds into the song.
+
+        Raises:
+            InputError: the bar has no such beat.
+        """
+        if self.bar is None:
+            assert self.seconds is not None
+            return self.seconds
+        start = grid.bar_start(self.bar)
+        meter = grid.meter_at(start)
+        if self.beat > meter.numerator:
+            raise InputError(
+                f"Bar {self.bar} has {meter.numerator} beats, not {self.beat}; give an earlier one."
+            )
+        return grid.seconds_at(start + (self.beat - 1) * 4 / meter.denominator)
 
 
 @dataclass(frozen=True, slots=True)

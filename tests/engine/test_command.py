@@ -87,6 +87,16 @@ def test_many_songs_go_into_a_folder_and_one_bad_one_costs_no_other(
     ]
 
 
+def test_picture_and_mix_stand_beside_the_mid_where_no_file_is_named(
+    clip: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "cover.mid"
+    words = ["render", str(clip), "-o", str(out), "--bpm", "104", "--plot", "--mix"]
+    assert main(words) == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["clip.wav", "cover-mix.wav", "cover.mid", "cover.png"]
+
+
 def test_a_seed_alone_asks_for_another_take(clip: Path, tmp_path: Path) -> None:
     def take(*words: str) -> bytes:
         out = tmp_path / "take.mid"

@@ -130,13 +130,18 @@ def test_the_grid_is_what_was_asked_for(choice: GridChoice, bpm: float, bar: flo
         (".5", Position(seconds=0.5)),
         ("bar5", Position(bar=5)),
         ("Bar 12", Position(bar=12)),
+        ("b7", Position(bar=7)),
+        ("7b", Position(bar=7)),
+        ("5|3", Position(bar=5, beat=3)),
     ],
 )
 def test_places_are_read(text: str, position: Position) -> None:
     assert Position.parse(text) == position
 
 
-@pytest.mark.parametrize("text", ["", "x", "-3", "bar0", "bar", "1:99", "1e3", "nan", "inf", "5b"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "-3", "bar0", "bar", "1:99", "1e3", "nan", "inf", "5|0", "5|"]
+)
 def test_what_is_no_place_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="is no place in a song"):
         Position.parse(text)
@@ -146,7 +151,12 @@ def test_places_are_found_on_the_grid() -> None:
     grid = BeatGrid.from_tempo(120, first_beat_seconds=1.0)
     assert Position(bar=1).on(grid) == pytest.approx(1.0)
     assert Position(bar=3).on(grid) == pytest.approx(5.0)
+    assert Position(bar=3, beat=2).on(grid) == pytest.approx(5.5)
     assert Position(seconds=2.5).on(grid) == 2.5
+    waltz = BeatGrid.from_tempo(120, meter=Meter(6, 8))
+    assert Position(bar=2, beat=4).on(waltz) == pytest.approx(2.25)
+    with pytest.raises(InputError, match="has 6 beats, not 7"):
+        Position(bar=2, beat=7).on(waltz)
 
 
 def test_a_result_must_not_replace_its_song(tmp_path: Path) -> None:
