@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 ENGINE_COMMANDS = {
     "render": "play a piano cover of songs into .mid files",
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(_help())
         return 0
     if words[0] in ("-V", "--version"):
-        sys.stdout.write(f"sidekeys {version('sidekeys')}\n")
+        sys.stdout.write(f"sidekeys {_version()}\n")
         return 0
     if words[0] not in ENGINE_COMMANDS:
         sys.stderr.write(
@@ -55,6 +55,13 @@ def _ignored_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _version() -> str:
+    try:
+        return version("sidekeys")
+    except PackageNotFoundError:
+        return "(run from its source, not installed)"
 
 
 def _help() -> str:

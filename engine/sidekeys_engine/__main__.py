@@ -7,6 +7,10 @@ import sys
 # spinning made a song take five times as long. OpenMP reads it when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from sidekeys_engine.command import main
+try:
+    from sidekeys_engine.command import main
 
-sys.exit(main())
+    status = main()
+except KeyboardInterrupt:  # while the modules were loaded; a command catches its own
+    status = 130
+sys.exit(status)

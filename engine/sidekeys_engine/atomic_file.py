@@ -21,7 +21,7 @@ _REFUSED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ERO
 def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path next to ``path``; it takes that name only when the block succeeds.
 
-    Enter it before long work: a folder that cannot be written is told at once. The temporary file
+    Before long work ask `check_writable`, so that it is not done in vain. The temporary file
     has the suffix of ``path``, because many libraries choose the format by it, and exists (empty)
     when the block starts. On any exception, Ctrl-C included, it is deleted and whatever ``path``
     held stays as it was. A symbolic link stays a link: the file it points to is replaced. The
@@ -40,15 +40,7 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
     shown = shown_path(path)
     temporary: Path | None = None
     try:
-        try:
-            target = Path(os.path.realpath(path))
-            _check_replaceable(target, shown)
-            temporary = target.with_name(f".sidekeys-{secrets.token_hex(6)}{target.suffix}")
-            _create(temporary, like=target)
-        except InputError:
-            raise
-        except (OSError, ValueError) as error:
-            raise _write_error(error, shown) from error
+        temporary, target = _created(path, shown)
         try:
             yield temporary
         except InputError:
@@ -67,6 +59,17 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
         if temporary is not None:
             with contextlib.suppress(OSError, ValueError):
                 temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Check that `atomic_output` could write ``path`` now, without touching what it holds.
+
+    Raises:
+        InputError: as `atomic_output`, in one line.
+    """
+    temporary, _ = _created(path, shown_path(path))
+    with contextlib.suppress(OSError):
+        temporary.unlink()
 
 
 def check_readable(path: str | os.PathLike[str]) -> None:
@@ -100,6 +103,20 @@ def shown_path(path: str | os.PathLike[str]) -> str:
     """Return ``path`` as an error message shows it: quoted, in one printable line."""
     text = os.fspath(path)
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text).join("''")
+
+
+def _created(path: str | os.PathLike[str], shown: str) -> tuple[Path, Path]:
+    """An empty temporary file, and the file that it will replace."""
+    try:
+        target = Path(os.path.realpath(path))
+        _check_replaceable(target, shown)
+        temporary = target.with_name(f".sidekeys-{secrets.token_hex(6)}{target.suffix}")
+        _create(temporary, like=target)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _write_error(error, shown) from error
+    return temporary, target
 
 
 def _check_replaceable(target: Path, shown: str) -> None:

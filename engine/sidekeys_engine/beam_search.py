@@ -23,6 +23,7 @@ def beam_search(
     """Follow the ``num_beams`` best sequences of every window; see `generate_tokens`."""
     beams = settings.num_beams
     search = _Search(decoder.rows // beams, settings, decoder.device)
+    kept_scores: list[Tensor] = []
     for position in range(1, search.length):
         log_p = decoder.step(search.open[:, :, position - 1].flatten()).log_softmax(-1)
         forbid(log_p, settings, position, grammar)
@@ -32,6 +33,8 @@ def beam_search(
                 raise ValueError("sampling needs `uniforms`")
             log_p = warp(log_p, settings)
             draws = uniforms[::beams, position - 1]
+        if settings.output_scores:
+            kept_scores.append(log_p)
         rows = search.advance(log_p, position, draws)
         if search.done:
             break
@@ -44,6 +47,7 @@ def beam_search(
     return GenerateOutput(
         sequences=search.finished[:, :returned, :longest].flatten(0, 1),
         sequences_scores=search.finished_scores[:, :returned].flatten(),
+        scores=tuple(kept_scores) if settings.output_scores else None,
     )
 
 

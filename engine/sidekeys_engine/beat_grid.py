@@ -320,10 +320,6 @@ class BeatGrid:
         beats = np.interp(index, every, self.beats)
         return self._scaled(beats, np.interp(index, every, self.seconds), 2.0)
 
-    def shifted_seconds(self, seconds: float) -> BeatGrid:
-        """The same grid, sounding ``seconds`` later."""
-        return BeatGrid(self.beats, self.seconds + seconds, self.meters)
-
     def with_bar_at(self, seconds: float) -> BeatGrid:
         """The same beats, with a bar line at the one nearest to a moment.
 
@@ -397,9 +393,10 @@ class BeatGrid:
 
         Bar lines of this grid, from the first one at or after second 0, are bar lines of the file.
         Before that one stands a pickup bar, unless it lies at second 0 (to 1 ms, or to the 8 ms
-        that no DAW's fastest tempo could fill). The pickup is as long as it is to the nearest 32nd
-        note, at least one, in n/4, n/8, n/16 or n/32; its tempo makes it last exactly until that
-        bar line.
+        that no DAW's fastest tempo could fill). The pickup counts whole beats of the meter: its
+        first beat starts at second 0 and is stretched or squeezed to do so, the others stand where
+        they are. Where less than half a beat stands before the bar line, the pickup is so many
+        32nd notes, at least one, in n/8, n/16 or n/32.
 
         Tempos are whole microseconds a beat, what MIDI stores, at positions that are multiples of
         1/480 of a beat. Rounding is made up for as it goes, so that the file and the grid never
@@ -422,7 +419,8 @@ class BeatGrid:
             number += 1
         bar = self.bar_start(number)
         bar_seconds = self.seconds_at(bar)
-        pickup = _pickup_beats(bar - self.beats_at(0.0), bar_seconds)
+        unit = min(1.0, 4 / self.meter_at(bar).denominator)
+        pickup = _pickup_beats(bar - self.beats_at(0.0), bar_seconds, unit)
 
         meters = [] if pickup == 0 else [MeterChange(0.0, meter_lasting(pickup))]
         for change in self._bars.changes_from(bar):
@@ -433,7 +431,8 @@ class BeatGrid:
         beyond = max(bar, float(self.beats[-1]), self.beats_at(end_seconds)) + 2 * _OUTER_BEATS
         # Beat 0 put at second 0 stretches what follows, up to the first beat at most.
         later = self.beats[self.beats > bar + (SAME_BEAT if pickup > 0 else 0.25)]
-        corners = np.unique(np.concatenate([[bar, bar + 1, beyond], later]))
+        upbeats = bar - np.arange(unit, pickup, unit)
+        corners = np.unique(np.concatenate([upbeats, [bar, bar + 1, beyond], later]))
         beats, seconds = corners - bar + pickup, self.seconds_at(corners)
         if pickup > 0:
             beats, seconds = np.insert(beats, 0, 0.0), np.insert(seconds, 0, 0.0)
@@ -496,20 +495,18 @@ def _common_downbeat(seconds: Sequence[float], downbeats: Sequence[int], meter: 
     return next(d for d, phase in zip(downbeats, phases, strict=True) if phase == common)
 
 
-def _pickup_beats(natural_beats: float, seconds: float) -> float:
+def _pickup_beats(natural_beats: float, seconds: float, unit: float) -> float:
     """Length to write a pickup with that lasts ``seconds``; 0.0 for none."""
     if seconds < max(_SAME_MOMENT_SECONDS, _SHORTEST_PICKUP_BEATS * 60 / _FASTEST_PICKUP_BPM):
         return 0.0
-    # A meter counts to 64 at most, so a long pickup is rounded to a longer note.
-    unit = _SHORTEST_PICKUP_BEATS
-    while natural_beats > 64 * unit:
-        unit *= 2
-    count = max(1, round(natural_beats / unit))
-    if count > 1 and count * unit * 60 / seconds > MAX_BPM:
+    if natural_beats >= unit / 2:
+        return max(1, round(natural_beats / unit)) * unit
+    count = max(1, round(natural_beats / _SHORTEST_PICKUP_BEATS))
+    if count > 1 and count * _SHORTEST_PICKUP_BEATS * 60 / seconds > MAX_BPM:
         count -= 1
-    elif count < 64 and count * unit * 60 / seconds < MIN_BPM:
+    elif count * _SHORTEST_PICKUP_BEATS * 60 / seconds < MIN_BPM:
         count += 1
-    return count * unit
+    return count * _SHORTEST_PICKUP_BEATS
 
 
 def _whole_microsecond_tempos(grid: BeatGrid, end_seconds: float) -> tuple[TempoChange, ...]:

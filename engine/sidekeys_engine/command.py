@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from sidekeys_engine.atomic_file import check_readable
 from sidekeys_engine.checkpoint import BUILTIN
 from sidekeys_engine.composers import find_composer
 from sidekeys_engine.cover import Progress
@@ -22,7 +23,7 @@ from sidekeys_engine.render import GridChoice, Job, Position, Rendered, render_s
 USER_ERROR = 2
 INTERRUPTED = 130
 _TRACKERS = ("auto", "essentia", "librosa")
-_BESIDE = Path()
+_SOUND_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".aif", ".aiff", ".opus")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,9 +72,10 @@ def _render(options: argparse.Namespace) -> int:
                 rendered = render_song(job, pianist, progress=progress)
         except InputError as error:
             # One song that cannot be used must not cost the others their turn.
-            _say_error(str(error))
+            line = str(error) if job.song.name in str(error) else f"{job.song}: {error}"
+            _say_error(line)
             failed = True
-            results.append({"song": str(job.song), "error": str(error)})
+            results.append({"song": str(job.song), "error": line})
             continue
         results.append(rendered.to_dict())
         for remark in rendered.remarks:
@@ -88,15 +90,21 @@ def _render(options: argparse.Namespace) -> int:
 def _summary(rendered: Rendered) -> str:
     files = ", ".join(file for file in (rendered.midi, rendered.plot, rendered.mix) if file)
     return (
-        f"{files}: {rendered.notes} notes, {rendered.bars} bars of {rendered.meter} at "
-        f"{rendered.bpm:.1f} bpm, composer {rendered.composer}, {rendered.took_seconds:.1f} s"
+        f"{files}: {_counted(rendered.notes, 'note')}, {_counted(rendered.bars, 'bar')} of "
+        f"{rendered.meter} at {rendered.bpm:.1f} bpm, composer {rendered.composer}, "
+        f"{rendered.took_seconds:.1f} s"
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _jobs(options: argparse.Namespace) -> list[Job]:
     """The songs to render; everything that can be checked without listening is checked here."""
     songs: list[Path] = options.songs
-    many = len(songs) > 1
+    if len(songs) == 1:
+        check_readable(songs[0])
     composer = _composer(options)
     grid = GridChoice(
         bpm=options.bpm,
@@ -109,45 +117,54 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
     taste = _taste(options)
     jobs = []
     for song in songs:
-        if not song.exists():
-            raise InputError(f"There is no file {song}; check its name.")
-        midi = _output(options.output or song.with_suffix(".mid"), song, ".mid", many)
+        midi = _file(options.output or song.parent, song, ".mid", len(songs) > 1)
         jobs.append(
             Job(
                 song=song,
                 midi=midi,
                 composer=composer,
-                plot=_extra(options.plot, song, midi, ".png", many),
-                mix=_extra(options.mix, song, midi, "-mix.wav", many),
+                plot=_extra(options.plot, song, midi, ".png", len(songs) > 1),
+                mix=_extra(options.mix, song, midi, "-mix.wav", len(songs) > 1),
                 grid=grid,
                 start=options.start,
                 end=options.end,
                 taste=taste,
             )
         )
-    names = [job.midi for job in jobs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"Two songs would both be written to {twice}; render them apart.")
+    written: dict[Path, Path] = {}
+    for job in jobs:
+        for output in job.outputs:
+            if output.resolve() in written or output.resolve() in {s.resolve() for s in songs}:
+                raise InputError(
+                    f"{output} would be written over another file of this command; render the "
+                    "songs apart, or into another folder."
+                )
+            written[output.resolve()] = job.song
     return jobs
 
 
-def _output(path: Path, song: Path, ending: str, many: bool) -> Path:
-    """An output's file: the one named or, in a folder that is named, one called like the song."""
+def _file(path: Path, song: Path, ending: str, many: bool) -> Path:
+    """An output's file: the one named or, in a folder that is named, one called like the song.
+
+    It is called `song-piano.mid`, because a `song.mid` often lies beside a song already.
+    """
     if path.is_dir():
-        return path / (song.stem + ending)
-    if many and path != song.with_suffix(ending):
+        name = song.stem if song.suffix.lower() in _SOUND_SUFFIXES else song.name
+        return path / f"{name}-piano{ending}"
+    if many:
         raise InputError(f"With several songs {path} must be a folder that exists; make it first.")
     return path
 
 
-def _extra(path: Path | None, song: Path, midi: Path, ending: str, many: bool) -> Path | None:
+def _extra(
+    path: Path | bool | None, song: Path, midi: Path, ending: str, many: bool
+) -> Path | None:
     """A picture or a mix: the file named, or one beside the .mid where none is named."""
     if path is None:
         return None
-    if path == _BESIDE:
+    if isinstance(path, bool):
         return midi.with_name(midi.stem + ending)
-    return _output(path, song, ending, many)
+    return _file(path, song, ending, many)
 
 
 def _composer(options: argparse.Namespace) -> str:
@@ -199,7 +216,8 @@ def _progress_bar(title: str) -> Iterator[Progress | None]:
         task = bar.add_task(f"{title}: finding the beats", total=None)
 
         def advance(done: int, total: int) -> None:
-            bar.update(task, description=f"{title}: playing", completed=done, total=total)
+            stage = "playing" if done < total else "writing"
+            bar.update(task, description=f"{title}: {stage}", completed=done, total=total)
 
         yield advance
 
@@ -284,7 +302,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="OUT.mid",
-        help="the MIDI file, or a folder for it; by default beside the song",
+        help="the MIDI file, or a folder for it; SONG-piano.mid beside the song by default",
     )
     render.add_argument("--composer", metavar="NAME", help="see `sidekeys composers`")
     for name, file, what in (
@@ -294,13 +312,14 @@ def _parser() -> argparse.ArgumentParser:
         render.add_argument(
             name,
             nargs="?",
-            const=_BESIDE,
+            const=True,
             type=Path,
             metavar=file,
             help=f"{what}; beside the .mid if no file is named",
         )
     part = render.add_argument_group(
-        "part of the song", "in seconds (12.5, 1:02.5), bars (bar5) or beats of bars (5|3)"
+        "part of the song",
+        "in seconds (12.5, 1:02.5), or in bars (bar5) and beats (5|3) as the .mid counts them",
     )
     part.add_argument("--start", type=_position, metavar="PLACE", help="where to start")
     part.add_argument("--end", type=_position, metavar="PLACE", help="where to end")
@@ -348,7 +367,7 @@ def _parser() -> argparse.ArgumentParser:
     playing.add_argument(
         "--seed",
         type=_Range(int, 0, 2**31 - 1),
-        help="which take, with a temperature (1 if unsaid)",
+        help="which take of the livelier notes; alone it means --temperature 1",
     )
     playing.add_argument("--device", choices=DEVICES, default="auto", help="where to compute")
     render.add_argument("--json", action="store_true", help="print the results as JSON")

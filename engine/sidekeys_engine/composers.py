@@ -31,6 +31,9 @@ def find_composer(name: str, tokens: Mapping[str, int]) -> str:
     names = in_order(tokens)
     if name in tokens:
         return name
+    alike = [known for known in names if known.casefold() == name.casefold()]
+    if len(alike) == 1:
+        return alike[0]
     numbered = re.fullmatch(r"composer([1-9]\d*)", name)
     if numbered and int(numbered[1]) <= len(names):
         return names[int(numbered[1]) - 1]

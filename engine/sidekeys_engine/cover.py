@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sidekeys_engine.beat_grid import BeatGrid, Window
-from sidekeys_engine.beat_tracking import is_silent
+from sidekeys_engine.beat_tracking import is_silent, sounding_span
 from sidekeys_engine.notes import Note, Score
 from sidekeys_engine.pianist import Pianist, StepNote, Taste
 
@@ -18,6 +18,8 @@ _WINDOWS_PER_BATCH = 32
 # Notes this short, cut off at a region's end, are not worth a hammer's stroke.
 _SHORTEST_BEATS = 1 / 16
 _SAME_MOMENT_SECONDS = 1e-3
+# How far a tracked beat may lie before the sound that it belongs to.
+_EARLY_SECONDS = 0.1
 
 Progress = Callable[[int, int], None]
 
@@ -59,15 +61,39 @@ def make_cover(
     """
     duration_seconds = len(audio) / pianist.sampling_rate
     region = region or Region(0.0, duration_seconds)
-    windows = grid.windows(
-        region.start_seconds, region.end_seconds, window_beats=pianist.window_beats
-    )
+    windows = _windows_of(region, grid, duration_seconds, pianist.window_beats)
     notes = [
         note
         for window, steps in _played(audio, grid, windows, pianist, composer, taste, progress)
         for note in window_notes(window, steps, pianist.steps_per_window)
     ]
-    return _on_song_time(_joined(_inside(notes, grid, region)), grid, duration_seconds)
+    heard = sounding_span(audio, pianist.sampling_rate)
+    kept = _joined(_inside(notes, grid, region, heard))
+    return _on_song_time(kept, grid, duration_seconds)
+
+
+def _windows_of(
+    region: Region, grid: BeatGrid, duration_seconds: float, window_beats: float
+) -> list[tuple[int, Window]]:
+    """The song's windows that a region touches, with their numbers in the song.
+
+    They are numbered in the song, not in the region, so that a take of a part is that part of the
+    take of the whole.
+    """
+    start, end = (
+        grid.beats_at(seconds)
+        for seconds in (
+            region.start_seconds + _SAME_MOMENT_SECONDS,
+            region.end_seconds - _SAME_MOMENT_SECONDS,
+        )
+    )
+    return [
+        (number, window)
+        for number, window in enumerate(
+            grid.windows(0.0, duration_seconds, window_beats=window_beats)
+        )
+        if window.start_beats + window.kept_beats > start and window.start_beats < end
+    ]
 
 
 def window_notes(window: Window, played: list[StepNote], steps: int) -> list[Note]:
@@ -97,22 +123,24 @@ def window_notes(window: Window, played: list[StepNote], steps: int) -> list[Not
 def _played(
     audio: npt.NDArray[np.float32],
     grid: BeatGrid,
-    windows: tuple[Window, ...],
+    windows: list[tuple[int, Window]],
     pianist: Pianist,
     composer: str,
     taste: Taste | None,
     progress: Progress | None,
 ) -> Iterator[tuple[Window, list[StepNote]]]:
     """Every window with the notes played in it, in order; silent ones are left out."""
+    if progress is not None:
+        progress(0, len(windows))
     for first in range(0, len(windows), _WINDOWS_PER_BATCH):
-        batch = windows[first : first + _WINDOWS_PER_BATCH]
+        numbers, batch = zip(*windows[first : first + _WINDOWS_PER_BATCH], strict=True)
         moments = np.stack(
             [grid.seconds_at(w.step_positions(pianist.steps_per_window)) for w in batch]
         )
         rate = pianist.sampling_rate
         heard = [not is_silent(_slice(audio, rate, m[0], m[-1]), rate) for m in moments]
         if any(heard):
-            played = pianist.play(audio, moments, composer, taste=taste, first_window=first)
+            played = pianist.play(audio, moments, composer, taste=taste, first_window=numbers[0])
             for window, steps, is_heard in zip(batch, played, heard, strict=True):
                 if is_heard:
                     yield window, steps
@@ -126,13 +154,20 @@ def _slice(
     return audio[max(0, int(start_seconds * rate)) : max(0, int(end_seconds * rate))]
 
 
-def _inside(notes: list[Note], grid: BeatGrid, region: Region) -> Iterator[Note]:
-    """The notes that start inside the region, none sounding beyond its end."""
-    start = grid.beats_at(region.start_seconds - _SAME_MOMENT_SECONDS)
-    end = grid.beats_at(region.end_seconds)
+def _inside(
+    notes: list[Note], grid: BeatGrid, region: Region, heard: tuple[float, float]
+) -> Iterator[Note]:
+    """The notes that start inside the region and while the song sounds; none outlasts the region.
+
+    A window that is silent in part may get notes there too; a pianist would wait for the song.
+    """
+    start = grid.beats_at(
+        max(region.start_seconds - _SAME_MOMENT_SECONDS, heard[0] - _EARLY_SECONDS)
+    )
+    end, last = grid.beats_at(region.end_seconds), grid.beats_at(heard[1])
     for note in notes:
         left = end - note.onset_beats
-        if note.onset_beats >= start and left >= _SHORTEST_BEATS:
+        if start <= note.onset_beats <= last and left >= _SHORTEST_BEATS:
             yield Note(note.onset_beats, note.pitch, min(note.duration_beats, left), note.velocity)
 
 

@@ -7,14 +7,14 @@ whose checkpoints load here. `generate` never changes the model's own settings.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
-from sidekeys_engine.checkpoint import CheckpointError, find_checkpoint, load_weights, save_weights
+from sidekeys_engine.checkpoint import CheckpointError, load_weights, save_weights, take_checkpoint
 from sidekeys_engine.composers import find_composer
 from sidekeys_engine.config import GenerationConfig, Pop2PianoConfig
 from sidekeys_engine.generate import generate_tokens
@@ -62,7 +62,9 @@ class Pop2PianoForConditionalGeneration(Pop2PianoNetwork):
         Raises:
             CheckpointError: it cannot be found, is broken, or its weights do not fit its config.
         """
-        folder = find_checkpoint(name_or_path, **kwargs)
+        folder = take_checkpoint(name_or_path, kwargs)
+        if kwargs:
+            raise TypeError(f"from_pretrained() has no argument {next(iter(kwargs))!r}")
         config = Pop2PianoConfig.from_pretrained(folder)
         with torch.device("meta"):
             model = cls(config)
@@ -154,13 +156,13 @@ class Pop2PianoForConditionalGeneration(Pop2PianoNetwork):
 
     # Generation
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def generate(
         self,
         input_features: Tensor,
         attention_mask: Tensor | None = None,
         composer: str | Sequence[str] = "composer1",
-        generation_config: GenerationConfig | None = None,
+        generation_config: GenerationConfig | Mapping[str, Any] | None = None,
         *,
         frame_steps: Tensor | None = None,
         first_row: int = 0,
@@ -173,7 +175,8 @@ class Pop2PianoForConditionalGeneration(Pop2PianoNetwork):
             attention_mask: (rows, frames), 0 for padding. A row that begins with 0 separates two
                 songs of a batch: it ends at once.
             composer: a name of the checkpoint's, for all rows or one for each.
-            generation_config: settings in place of the model's own.
+            generation_config: settings in place of the model's own; a dictionary, or transformers'
+                object of that name, will do.
             frame_steps: (rows, frames) each frame's step in its window, for checkpoints with beat
                 positions; evenly divided by default.
             first_row: number of the first row, when a song goes through in several calls: a row's
@@ -189,7 +192,7 @@ class Pop2PianoForConditionalGeneration(Pop2PianoNetwork):
             ValueError: an unknown composer or a setting out of range.
             TypeError: an unknown setting.
         """
-        settings = (generation_config or self.generation_config).updated(**overrides)
+        settings = self._settings(generation_config).updated(**overrides)
         features = self.embed_inputs(None, None, torch.as_tensor(input_features))
         assert features is not None
         rows = len(features)
@@ -211,6 +214,13 @@ class Pop2PianoForConditionalGeneration(Pop2PianoNetwork):
             return output
         assert output.sequences is not None
         return output.sequences
+
+    def _settings(self, given: Any) -> GenerationConfig:
+        if given is None:
+            return self.generation_config
+        if isinstance(given, GenerationConfig):
+            return given
+        return GenerationConfig.from_dict(given if isinstance(given, Mapping) else given.to_dict())
 
     def _generate_songs(
         self,
@@ -268,31 +278,25 @@ def _with_separators(
     if bool(is_song.all()):
         return output
     assert output.sequences is not None
-    copies = settings.num_return_sequences
     width = max(2, output.sequences.shape[1])
-    is_song = is_song.repeat_interleave(copies)
-    sequences = output.sequences.new_full((len(is_song), width), settings.pad_token_id)
-    sequences[:, 0] = settings.decoder_start_token_id
-    sequences[:, 1] = settings.eos_token_id
-    songs = is_song.to(sequences.device)
-    padded = F.pad(
-        output.sequences, (0, width - output.sequences.shape[1]), value=settings.pad_token_id
-    )
-    sequences[songs] = padded
+    separator = output.sequences.new_full((width,), settings.pad_token_id)
+    separator[0] = settings.decoder_start_token_id
+    separator[1] = settings.eos_token_id
+    missing = width - output.sequences.shape[1]
+    padded = F.pad(output.sequences, (0, missing), value=settings.pad_token_id)
+    scores, step_scores = output.sequences_scores, output.scores
     return GenerateOutput(
-        sequences=sequences,
-        sequences_scores=_spread(output.sequences_scores, songs),
-        scores=None
-        if output.scores is None
-        else tuple(
-            scores for scores in (_spread(s, songs) for s in output.scores) if scores is not None
-        ),
+        sequences=_spread(padded, is_song, separator),
+        sequences_scores=None if scores is None else _spread(scores, is_song),
+        scores=None if step_scores is None else tuple(_spread(s, is_song) for s in step_scores),
     )
 
 
-def _spread(values: Tensor | None, songs: Tensor) -> Tensor | None:
-    if values is None:
-        return None
-    spread = values.new_zeros((len(songs), *values.shape[1:]))
-    spread[songs] = values
+def _spread(values: Tensor, is_song: Tensor, between: Tensor | float = 0.0) -> Tensor:
+    """Rows of songs with rows for their separators, as many for each as a song's window has."""
+    copies = max(1, len(values) // max(1, int(is_song.sum())))
+    rows = is_song.repeat_interleave(copies).to(values.device)
+    spread = values.new_zeros((len(rows), *values.shape[1:]))
+    spread[:] = between
+    spread[rows] = values
     return spread

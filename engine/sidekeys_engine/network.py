@@ -202,12 +202,13 @@ class Pop2PianoNetwork(nn.Module):
         config = self.config
         use_cache = config.use_cache if use_cache is None else use_cache
         if attention_mask is not None:
-            attention_mask = attention_mask.to(self.device)
+            attention_mask = torch.as_tensor(attention_mask, device=self.device)
         wants_attentions = _or(output_attentions, config.output_attentions)
         wants_hidden = _or(output_hidden_states, config.output_hidden_states)
 
         embeds = self.embed_inputs(input_ids, inputs_embeds, input_features)
-        encoder_trace, decoder_trace = Trace(), Trace()
+        is_traced = wants_attentions or wants_hidden
+        encoder_trace, decoder_trace = (Trace(), Trace()) if is_traced else (None, None)
         if encoder_outputs is None:
             if embeds is None:
                 raise ValueError("give input_features, inputs_embeds, input_ids or encoder_outputs")
@@ -216,11 +217,11 @@ class Pop2PianoNetwork(nn.Module):
                 embeds,
                 attention_mask=attention_mask,
                 frame_steps=frame_steps,
-                head_mask=_layered(head_mask, config.num_layers),
+                head_mask=self._head_mask(head_mask, config.num_layers),
                 trace=encoder_trace,
             )
-            encoder_hidden: Any = tuple(encoder_trace.hidden_states) if wants_hidden else None
-            encoder_attentions: Any = tuple(encoder_trace.attentions) if wants_attentions else None
+            encoder_hidden: Any = _traced(encoder_trace, "hidden_states", wants_hidden)
+            encoder_attentions: Any = _traced(encoder_trace, "attentions", wants_attentions)
         else:
             given = [*tuple(_fields(encoder_outputs)), None, None]
             encoded, encoder_hidden, encoder_attentions = given[:3]
@@ -243,8 +244,8 @@ class Pop2PianoNetwork(nn.Module):
             frame_steps=frame_steps,
             cache=cache,
             cache_position=cache_position,
-            head_mask=_layered(decoder_head_mask, config.num_decoder_layers),
-            cross_head_mask=_layered(cross_attn_head_mask, config.num_decoder_layers),
+            head_mask=self._head_mask(decoder_head_mask, config.num_decoder_layers),
+            cross_head_mask=self._head_mask(cross_attn_head_mask, config.num_decoder_layers),
             trace=decoder_trace,
         )
         logits = self.head(hidden)
@@ -259,9 +260,9 @@ class Pop2PianoNetwork(nn.Module):
             loss=loss,
             logits=logits,
             past_key_values=past,
-            decoder_hidden_states=tuple(decoder_trace.hidden_states) if wants_hidden else None,
-            decoder_attentions=tuple(decoder_trace.attentions) if wants_attentions else None,
-            cross_attentions=tuple(decoder_trace.cross_attentions) if wants_attentions else None,
+            decoder_hidden_states=_traced(decoder_trace, "hidden_states", wants_hidden),
+            decoder_attentions=_traced(decoder_trace, "attentions", wants_attentions),
+            cross_attentions=_traced(decoder_trace, "cross_attentions", wants_attentions),
             encoder_last_hidden_state=encoded,
             encoder_hidden_states=encoder_hidden,
             encoder_attentions=encoder_attentions,
@@ -284,6 +285,8 @@ class Pop2PianoNetwork(nn.Module):
         if inputs_embeds is not None and features is not None:
             raise ValueError("give inputs_embeds or input_features, not both")
         embeds = features if inputs_embeds is None else inputs_embeds
+        if embeds is not None:
+            embeds = torch.as_tensor(embeds)
         if embeds is not None and input_ids is not None:
             raise ValueError("give input_ids or embeddings, not both")
         if input_ids is not None:
@@ -294,6 +297,18 @@ class Pop2PianoNetwork(nn.Module):
                 f"{embeds.shape[-1]}; make them with the checkpoint's own feature extractor"
             )
         return None if embeds is None else embeds.to(self.device, self.dtype)
+
+    def _head_mask(self, mask: Tensor | None, layers: int) -> Tensor | None:
+        """A head mask for every layer, (layers, heads)."""
+        if mask is None:
+            return None
+        heads = self.config.num_heads
+        if tuple(mask.shape) not in ((heads,), (layers, heads)):
+            raise ValueError(
+                f"a head mask has the shape ({heads},) or ({layers}, {heads}), not "
+                f"{tuple(mask.shape)}"
+            )
+        return mask.to(self.device).expand(layers, heads)
 
     def steps_of_frames(
         self, frame_steps: Tensor | None, frames: Tensor, mask: Tensor | None
@@ -341,7 +356,7 @@ class Pop2PianoNetwork(nn.Module):
         cache_position: Tensor | None,
         head_mask: Tensor | None,
         cross_head_mask: Tensor | None,
-        trace: Trace,
+        trace: Trace | None,
     ) -> Tensor:
         """Run the decoder over given tokens; (rows, tokens, d_model)."""
         if (token_ids is None) == (embeds is None):
@@ -389,11 +404,8 @@ def _or(wanted: bool | None, default: bool) -> bool:
     return default if wanted is None else wanted
 
 
-def _layered(mask: Tensor | None, layers: int) -> Tensor | None:
-    """A head mask for every layer, (layers, heads)."""
-    if mask is None:
-        return None
-    return mask.expand(layers, -1) if mask.dim() == 1 else mask
+def _traced(trace: Trace | None, name: str, wanted: bool) -> tuple[Tensor, ...] | None:
+    return tuple(getattr(trace, name)) if wanted else None
 
 
 def _fields(encoder_outputs: BaseModelOutput | Sequence[Any]) -> tuple[Any, ...]:

@@ -205,27 +205,13 @@ class GenerateOutput(ModelOutput):
     """What ``generate`` returns when ``return_dict_in_generate`` is set.
 
     Attributes:
-        sequences: (rows, tokens), the start token first, padded after each row's end.
-        sequences_scores: (rows,), the log-probability of each beam, with its length penalty.
-        scores: (rows, vocabulary) for each step, after the logits processors.
-        logits: (rows, vocabulary) for each step, before them.
-        beam_indices: (rows, tokens), the beam that each token came from.
-        encoder_attentions: (batch, heads, frames, frames) for each layer.
-        encoder_hidden_states: (batch, frames, d_model) for the embeddings and each layer.
-        decoder_attentions: for each step, a tensor for each layer.
-        cross_attentions: for each step, a tensor for each layer.
-        decoder_hidden_states: for each step, a tensor for the embeddings and each layer.
-        past_key_values: the decoder's cache at the end.
+        sequences: (rows, tokens), the start token first, filled up after each row's end.
+        sequences_scores: (rows,), the log-probability of each beam, with its length penalty; None
+            without beams.
+        scores: (rows, vocabulary) for each step, as the token was chosen from them; None unless
+            ``output_scores`` is set. With beams, log-probabilities, a row for each beam.
     """
 
     sequences: torch.Tensor | None = None
     sequences_scores: torch.Tensor | None = None
     scores: tuple[torch.Tensor, ...] | None = None
-    logits: tuple[torch.Tensor, ...] | None = None
-    beam_indices: torch.Tensor | None = None
-    encoder_attentions: tuple[torch.Tensor, ...] | None = None
-    encoder_hidden_states: tuple[torch.Tensor, ...] | None = None
-    decoder_attentions: tuple[tuple[torch.Tensor, ...], ...] | None = None
-    cross_attentions: tuple[tuple[torch.Tensor, ...], ...] | None = None
-    decoder_hidden_states: tuple[tuple[torch.Tensor, ...], ...] | None = None
-    past_key_values: Any = None

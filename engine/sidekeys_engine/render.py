@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sidekeys_engine.atomic_file import shown_path
+from sidekeys_engine.atomic_file import check_writable, shown_path
 from sidekeys_engine.audio import Audio, load_audio, resample
 from sidekeys_engine.beat_grid import BeatGrid
 from sidekeys_engine.beat_tracking import is_silent, track_beats
 from sidekeys_engine.cover import Progress, Region, make_cover
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.mix import check_mix_path, write_mix
-from sidekeys_engine.notes import Meter, Score, write_midi
+from sidekeys_engine.notes import Meter, Note, Score, TempoChange, write_midi
 from sidekeys_engine.pianist import Pianist, Taste
 from sidekeys_engine.piano_roll import check_plot_path, plot_piano_roll
 
@@ -28,6 +28,8 @@ _MIDI_SUFFIXES = (".mid", ".midi")
 _BAR = re.compile(r"(?:bar\s*|b)(\d+)|(\d+)\s*b|(\d+)\|(\d+)", re.IGNORECASE)
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 _FASTEST_BPM, _SLOWEST_BPM = 400.0, 20.0
+# Two positions are one: 1/1000 of a beat is less than a MIDI tick.
+_SAME_BEAT = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ class Position:
 
     def on(self, grid: BeatGrid) -> float:
         """Seconds into the song.
+
+        Args:
+            grid: anchored, so that bars are numbered as in the .mid: a pickup is bar 1.
 
         Raises:
             InputError: the bar has no such beat.
@@ -105,6 +110,14 @@ class GridChoice:
         if self.bpm is not None and self.file is not None:
             raise InputError(
                 "Give --bpm or --grid, not both: each of them says where the beats are."
+            )
+        if (
+            self.bpm is not None
+            and not _SLOWEST_BPM <= self.bpm * self.tempo_factor <= _FASTEST_BPM
+        ):
+            raise InputError(
+                f"{self.bpm * self.tempo_factor:g} beats a minute are out of range; leave out "
+                "--half-time or --double-time."
             )
         if self.first_beat_seconds is not None and not np.isfinite(self.first_beat_seconds):
             raise InputError("--first-beat must be a number of seconds.")
@@ -168,11 +181,22 @@ class Job:
             check_plot_path(self.plot)
         if self.mix is not None:
             check_mix_path(self.mix)
-        outputs = [path for path in (self.midi, self.plot, self.mix) if path is not None]
-        if any(path.resolve() == self.song.resolve() for path in outputs):
-            raise InputError(
-                f"{shown_path(self.song)} is the song itself; give another name for the result."
-            )
+        for output in self.outputs:
+            if any(output.resolve() == path.resolve() for path in self.inputs):
+                raise InputError(
+                    f"{shown_path(output)} is what is read here; give the result another name."
+                )
+            check_writable(output)
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The files to write, the .mid last."""
+        return tuple(path for path in (self.mix, self.plot, self.midi) if path is not None)
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files to read."""
+        return (self.song,) if self.grid.file is None else (self.song, self.grid.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +246,9 @@ def render_song(job: Job, pianist: Pianist, *, progress: Progress | None = None)
         remarks.append("nothing but silence is heard, so the .mid has no notes")
     else:
         grid = job.grid.grid(audio)
-    region = _region(job, grid, audio)
+    anchored, tempos, meters = grid.timeline(audio.duration_seconds)
+    region = _region(job, anchored, audio)
     if silent:
-        _, tempos, meters = grid.timeline(audio.duration_seconds)
         score = Score(tempos=tempos, meters=meters)
     else:
         score = make_cover(
@@ -238,9 +262,9 @@ def render_song(job: Job, pianist: Pianist, *, progress: Progress | None = None)
         )
         if not score.notes:
             remarks.append("no notes were played: the part is silent or too short for a beat")
-    _write(job, score, grid, audio)
+    _write(job, score, anchored, audio, region)
     start_beats, end_beats = (
-        grid.beats_at(seconds) for seconds in (region.start_seconds, region.end_seconds)
+        anchored.beats_at(seconds) for seconds in (region.start_seconds, region.end_seconds)
     )
     seconds = region.end_seconds - region.start_seconds
     return Rendered(
@@ -250,9 +274,9 @@ def render_song(job: Job, pianist: Pianist, *, progress: Progress | None = None)
         mix=None if job.mix is None else str(job.mix),
         composer=job.composer,
         notes=len(score.notes),
-        bars=len(grid.bar_lines(start_beats, end_beats)),
+        bars=len(anchored.bar_lines(start_beats - _SAME_BEAT, end_beats - _SAME_BEAT)),
         bpm=round(60 * (end_beats - start_beats) / seconds, 2),
-        meter=str(grid.meter_at(start_beats)),
+        meter=str(anchored.meter_at((start_beats + end_beats) / 2)),
         first_downbeat_seconds=round(grid.seconds_at(grid.bar_start(1)), 4),
         start_seconds=round(region.start_seconds, 4),
         end_seconds=round(region.end_seconds, 4),
@@ -283,16 +307,36 @@ def _at_model_rate(audio: Audio, pianist: Pianist) -> npt.NDArray[np.float32]:
     return resample(audio.samples, audio.sampling_rate, pianist.sampling_rate)
 
 
-def _write(job: Job, score: Score, grid: BeatGrid, audio: Audio) -> None:
-    write_midi(score, job.midi)
+def _write(job: Job, score: Score, anchored: BeatGrid, audio: Audio, region: Region) -> None:
+    """Write the files; the .mid comes last, so that it is there only if the others are."""
+    if job.mix is not None:
+        rate = audio.sampling_rate
+        part = slice(round(region.start_seconds * rate), round(region.end_seconds * rate))
+        write_mix(audio.samples[part], rate, _on_region_time(score, anchored, region), job.mix)
     if job.plot is not None:
-        anchored, _, _ = grid.timeline(audio.duration_seconds)
+        first, last = (
+            anchored.beats_at(seconds) for seconds in (region.start_seconds, region.end_seconds)
+        )
+        number = anchored.bar_number(first + _SAME_BEAT)
         plot_piano_roll(
             score,
             job.plot,
             title=f"{job.song.stem}, played by {job.composer}",
-            bar_lines=anchored.bar_lines(0.0, max(score.end_beats, 4.0) + 1e-6).tolist(),
+            bar_lines=[
+                anchored.bar_start(number),
+                *anchored.bar_lines(anchored.bar_start(number) + _SAME_BEAT, last + _SAME_BEAT),
+            ],
+            first_bar=number,
             seconds_at=anchored.seconds_at,
         )
-    if job.mix is not None:
-        write_mix(audio.samples, audio.sampling_rate, score, job.mix)
+    write_midi(score, job.midi)
+
+
+def _on_region_time(score: Score, anchored: BeatGrid, region: Region) -> Score:
+    """The score of a part alone, for the ear: at 60 bpm, so that a beat is a second of the part."""
+    notes = []
+    for note in score.notes:
+        start, end = (anchored.seconds_at(beats) for beats in (note.onset_beats, note.end_beats))
+        onset = max(0.0, start - region.start_seconds)
+        notes.append(Note(onset, note.pitch, end - start, note.velocity))
+    return Score(notes=tuple(notes), tempos=(TempoChange(0.0, 60.0),))

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from sidekeys_engine import atomic_file
-from sidekeys_engine.atomic_file import atomic_output, check_readable, shown_path
+from sidekeys_engine.atomic_file import atomic_output, check_readable, check_writable, shown_path
 from sidekeys_engine.errors import InputError
 
 ENGINE = Path(atomic_file.__file__).parents[1]
@@ -330,3 +330,15 @@ def test_check_readable_tells_what_is_wrong(tmp_path: Path) -> None:
 def test_a_path_is_shown_in_one_printable_line() -> None:
     assert shown_path("Bjørk.wav") == "'Bjørk.wav'"
     assert shown_path("a\nb\x1b[31m\udc80.wav") == r"'a\nb\x1b[31m\udc80.wav'"
+
+
+def test_a_writable_path_is_found_so_without_touching_it(tmp_path: Path) -> None:
+    old = tmp_path / "old.mid"
+    old.write_bytes(b"precious")
+    check_writable(old)
+    check_writable(tmp_path / "new.mid")
+    assert [path.name for path in tmp_path.iterdir()] == ["old.mid"]
+    assert old.read_bytes() == b"precious"
+    for bad in (tmp_path / "no" / "a.mid", old / "a.mid", tmp_path):
+        with pytest.raises(InputError, match="Cannot write"):
+            check_writable(bad)

@@ -84,7 +84,7 @@ def test_grids_are_values() -> None:
     same = BeatGrid.from_beat_times(times.copy())
     assert grid == same
     assert hash(grid) == hash(same)
-    assert grid != grid.shifted_seconds(0.1)
+    assert grid != BeatGrid(grid.beats, grid.seconds + 0.1, grid.meters)
     assert grid != BeatGrid.from_beat_times(times, meter=Meter(3, 4))
     assert grid != "grid"
     assert repr(grid) == "<BeatGrid: 8 beats, 0.000 s to 3.500 s, 120.0 bpm, 4/4>"
@@ -605,9 +605,12 @@ def test_bar_lines_of_the_grid_are_bar_lines_of_the_file(grid: BeatGrid, end: fl
         (0.005, Meter(4, 4), 0.0, Meter(4, 4)),
         (0.01, Meter(4, 4), 0.125, Meter(1, 32)),
         (0.5, Meter(4, 4), 1.0, Meter(1, 4)),
-        (0.26, Meter(4, 4), 0.5, Meter(1, 8)),
-        (0.37, Meter(4, 4), 0.75, Meter(3, 16)),
-        (0.44, Meter(4, 4), 0.875, Meter(7, 32)),
+        (0.24, Meter(4, 4), 0.5, Meter(1, 8)),
+        (0.19, Meter(4, 4), 0.375, Meter(3, 32)),
+        (0.26, Meter(4, 4), 1.0, Meter(1, 4)),
+        (0.74, Meter(4, 4), 1.0, Meter(1, 4)),
+        (1.45, Meter(4, 4), 3.0, Meter(3, 4)),
+        (0.6, Meter(6, 8), 1.0, Meter(1, 4)),
         (1.99, Meter(4, 4), 4.0, Meter(4, 4)),
         (0.75, Meter(6, 8), 1.5, Meter(3, 8)),
         (100.0, Meter(64, 1), 200.0, Meter(50, 1)),
@@ -625,6 +628,14 @@ def test_what_comes_before_the_first_bar_is_a_pickup_bar(
     if pickup and expected != meter:
         assert meters[1] == MeterChange(pickup, meter)
         assert anchored.seconds_at(pickup) == pytest.approx(first_beat)
+
+
+@pytest.mark.parametrize(("first_beat", "upbeats"), [(1.45, [0.45, 0.95]), (1.2, [0.7])])
+def test_upbeats_stand_where_they_sound(first_beat: float, upbeats: list[float]) -> None:
+    anchored, tempos, _ = BeatGrid.from_tempo(120, first_beat_seconds=first_beat).timeline(30)
+    positions = np.arange(1, len(upbeats) + 1, dtype=np.float64)
+    assert anchored.seconds_at(positions) == pytest.approx(upbeats)
+    assert _played_seconds(tempos, positions) == pytest.approx(upbeats, abs=1e-4)
 
 
 @pytest.mark.parametrize("bpm", [133.33, 97.123456, 119.999])

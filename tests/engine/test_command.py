@@ -57,8 +57,9 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 
 def test_a_song_is_rendered(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", str(clip), "--bpm", "104"]) == 0
-    assert capsys.readouterr().out.startswith(str(clip.with_suffix(".mid")))
-    notes = pretty_midi.PrettyMIDI(str(clip.with_suffix(".mid"))).instruments[0].notes
+    written = clip.with_name("clip-piano.mid")
+    assert capsys.readouterr().out.startswith(str(written))
+    notes = pretty_midi.PrettyMIDI(str(written)).instruments[0].notes
     assert len(notes) > 10
 
 
@@ -78,13 +79,59 @@ def test_many_songs_go_into_a_folder_and_one_bad_one_costs_no_other(
     assert "bad.wav" in results[1]["error"]
     assert results[0]["notes"] == results[2]["notes"] > 5
     assert sorted(path.name for path in out.iterdir()) == [
-        "clip-mix.wav",
-        "clip.mid",
-        "clip.png",
-        "second song-mix.wav",
-        "second song.mid",
-        "second song.png",
+        "clip-piano-mix.wav",
+        "clip-piano.mid",
+        "clip-piano.png",
+        "second song-piano-mix.wav",
+        "second song-piano.mid",
+        "second song-piano.png",
     ]
+
+
+def test_a_midi_file_beside_the_song_is_not_written_over(clip: Path) -> None:
+    theirs = clip.with_suffix(".mid")
+    theirs.write_bytes(b"precious")
+    assert main(["render", str(clip), "--bpm", "104"]) == 0
+    assert theirs.read_bytes() == b"precious"
+
+
+def test_what_is_read_is_never_written(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = clip.with_suffix(".mid")
+    pretty_midi.PrettyMIDI(initial_tempo=104).write(str(grid))
+    before = grid.read_bytes()
+    assert "is what is read here" in refused(capsys, "render", clip, "-o", grid, "--grid", grid)
+    assert grid.read_bytes() == before
+
+
+def test_songs_of_one_name_do_not_write_over_each_other(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other").mkdir()
+    shutil.copy(clip, tmp_path / "other" / "clip.flac")
+    songs = [clip, tmp_path / "other" / "clip.flac"]
+    for option in ("--plot", "--mix", "-o"):
+        line = refused(capsys, "render", *songs, "--bpm", "104", option, tmp_path)
+        assert "would be written over another file" in line
+
+
+@pytest.mark.parametrize("option", ["-o", "--plot", "--mix"])
+def test_a_folder_that_is_missing_is_told_before_the_work(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sidekeys_engine.command.render_song", lambda *_, **__: pytest.fail("late"))
+    ending = {"-o": ".mid", "--plot": ".png", "--mix": ".wav"}[option]
+    words = ["render", SONG, "-o", tmp_path / "a.mid", option, tmp_path / "no" / f"x{ending}"]
+    assert f"x{ending}" in refused(capsys, *words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("song", [".", "/", ""])
+def test_a_folder_is_no_song(song: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "folder" in refused(capsys, "render", song)
+
+
+def test_the_name_of_a_composer_may_be_written_in_capitals(clip: Path) -> None:
+    assert main(["render", str(clip), "--bpm", "104", "--composer", "Block"]) == 0
 
 
 def test_picture_and_mix_stand_beside_the_mid_where_no_file_is_named(
@@ -145,7 +192,7 @@ def test_unusual_sound_files_work(
     noise = np.random.default_rng(0).normal(0, 0.2, samples.shape).clip(-1, 1)
     soundfile.write(tmp_path / "a.wav", samples + noise / 4, rate, subtype=subtype)
     assert main(["render", str(tmp_path / "a.wav"), "--bpm", "120"]) == 0
-    assert (tmp_path / "a.mid").is_file()
+    assert (tmp_path / "a-piano.mid").is_file()
 
 
 def broken_songs(folder: Path) -> dict[str, Path]:
@@ -193,7 +240,7 @@ def test_silence_gives_an_empty_mid_and_says_so(
     soundfile.write(tmp_path / "silence.wav", np.zeros(3 * 44100), 44100)
     assert main(["render", str(tmp_path / "silence.wav")]) == 0
     assert "nothing but silence is heard" in capsys.readouterr().err
-    assert mido.MidiFile(tmp_path / "silence.mid").type == 1
+    assert mido.MidiFile(tmp_path / "silence-piano.mid").type == 1
 
 
 @pytest.mark.parametrize(
@@ -219,7 +266,8 @@ def test_silence_gives_an_empty_mid_and_says_so(
         (["-o", "out.wav"], "ends in .mid"),
         (["--plot", "out.doc"], ".png"),
         (["--mix", "out.doc"], ".wav"),
-        (["--mix", str(SONG)], "the song itself"),
+        (["--mix", str(SONG)], "is what is read here"),
+        (["--bpm", "300", "--double-time"], "600 beats a minute are out of range"),
         (["--first-beat", "inf"], "--first-beat"),
         (["--unknown"], "--unknown"),
         (["--checkpoint", "no/such/folder"], "no/such/folder"),
@@ -293,7 +341,7 @@ def test_a_broken_checkpoint_is_refused(
     checkpoint = broken_checkpoint(kind, tmp_path)
     line = refused(capsys, "render", clip, "--checkpoint", checkpoint, "--bpm", "104")
     assert "checkpoint" in line
-    assert not clip.with_suffix(".mid").exists()
+    assert not clip.with_name("clip-piano.mid").exists()
     assert not (tmp_path / "ran").exists()
 
 
@@ -313,8 +361,9 @@ def start(*words: object, **options: object) -> subprocess.Popen[str]:
 def test_ctrl_c_leaves_no_half_file(tmp_path: Path) -> None:
     out = tmp_path / "old.mid"
     out.write_bytes(b"precious")
-    process = start("render", SONG, "-o", out)
-    time.sleep(4)
+    process = start("render", SONG, "-o", out, "--mix", tmp_path / "mix.wav")
+    while len(list(tmp_path.iterdir())) < 2 and process.poll() is None:
+        time.sleep(0.01)  # until it has begun to write
     assert process.poll() is None, "it must still be at work"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
@@ -352,7 +401,8 @@ def test_a_terminal_shows_progress_and_the_time_left(clip: Path, tmp_path: Path)
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert "paper_lanterns.ogg: finding the beats" in text
-    assert re.search(r"playing \S* *(\d+)/\1 windows \d:\d\d:\d\d", text)
+    assert re.search(r"playing \S* *0/(\d+) windows", text)
+    assert re.search(r"writing \S* *(\d+)/\1 windows \d:\d\d:\d\d", text)
 
 
 WITHOUT_ESSENTIA = """
@@ -392,7 +442,7 @@ def test_a_full_disk_is_said_in_words(clip: Path, tmp_path: Path) -> None:
     assert "Traceback" not in errors
     assert "mix.wav" in errors
     assert out.read_bytes() == b"precious"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mid", "clip.wav", "mix.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.wav", "mix.wav"]
 
 
 def test_no_traceback_when_the_reader_goes_away() -> None:

@@ -151,6 +151,44 @@ def test_a_generation_config_can_be_given(small: Pop2PianoForConditionalGenerati
     assert settings.max_length == 11
 
 
+def test_a_config_of_transformers_and_a_dictionary_will_do(
+    small: Pop2PianoForConditionalGeneration, small_reference: Path
+) -> None:
+    theirs = transformers.GenerationConfig.from_pretrained(small_reference)
+    theirs.max_length = 9
+    expected = small.generate(windows(64), max_length=9)
+    assert torch.equal(small.generate(windows(64), generation_config=theirs), expected)
+    given = {**small.generation_config.to_dict(), "max_length": 9}
+    assert torch.equal(small.generate(windows(64), generation_config=given), expected)
+
+
+def test_generated_tokens_can_be_learned_from(
+    small: Pop2PianoForConditionalGeneration,
+) -> None:
+    tokens = small.generate(windows(64), max_length=9)
+    small(input_features=windows(64), labels=tokens).loss.backward()
+    small.zero_grad()
+
+
+def test_separators_have_rows_in_every_output(small: Pop2PianoForConditionalGeneration) -> None:
+    mask = torch.ones(6, 40)
+    mask[2] = mask[5] = 0
+    output = small.generate(
+        windows(64),
+        attention_mask=mask,
+        max_length=20,
+        num_beams=3,
+        num_return_sequences=2,
+        return_dict_in_generate=True,
+        output_scores=True,
+    )
+    assert isinstance(output, GenerateOutput)
+    assert output.sequences.shape[0] == output.sequences_scores.shape[0] == 12
+    assert output.sequences[4:6, :3].tolist() == [[0, END, 0]] * 2
+    assert output.sequences_scores[4:6].tolist() == [0, 0]
+    assert {len(scores) for scores in output.scores} == {18}
+
+
 def test_sampling_repeats_with_its_seed_and_follows_torch_without(
     small: Pop2PianoForConditionalGeneration,
 ) -> None:
@@ -254,6 +292,12 @@ def test_a_dictionary_is_returned_when_asked_for(
         open_rows = [row for row, length in enumerate(lengths(plain)) if length >= position]
         assert torch.equal(scores.argmax(1)[open_rows], plain[open_rows, position])
     beams = small.generate(features, max_length=30, num_beams=3, return_dict_in_generate=True)
+    assert beams.scores is None
+    scored = small.generate(
+        features, max_length=30, num_beams=3, return_dict_in_generate=True, output_scores=True
+    )
+    assert torch.equal(scored.sequences, beams.sequences)
+    assert {scores.shape for scores in scored.scores} == {(18, 2400)}
     assert beams.sequences_scores.shape == (6,)
     assert bool((beams.sequences_scores < 0).all())
 

@@ -251,6 +251,27 @@ def test_contradictory_inputs_are_refused(
         small(**arguments)
     with pytest.raises(TypeError, match="spectrogram"):
         small(input_features=windows(64), spectrogram=1)
+    for shape in ((5, 4), (3,)):
+        with pytest.raises(ValueError, match=r"\(4,\) or \(2, 4\)"):
+            small(input_features=windows(64), head_mask=torch.ones(shape))
+    with pytest.raises(TypeError, match="no argument 'torch_dtype'"):
+        Pop2PianoForConditionalGeneration.from_pretrained("builtin", torch_dtype=None)
+
+
+@torch.no_grad()
+def test_arrays_and_every_kind_of_mask_are_taken(
+    small: Pop2PianoForConditionalGeneration,
+) -> None:
+    features, mask = windows(64), torch.ones(4, 30)
+    mask[1, 20:] = 0
+    expected = small(input_features=features, attention_mask=mask, labels=labels_for(4)).logits
+    for kind in (torch.bool, torch.int64, torch.float16):
+        given = small(
+            input_features=features.numpy(), attention_mask=mask.to(kind), labels=labels_for(4)
+        )
+        assert torch.equal(given.logits, expected)
+    given = small(input_features=features, attention_mask=mask.numpy(), labels=labels_for(4))
+    assert torch.equal(given.logits, expected)
 
 
 def test_saved_weights_have_the_references_names_and_load_there(

@@ -14,7 +14,7 @@ from sidekeys_engine.audio import load_audio
 from sidekeys_engine.beat_grid import BeatGrid
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.notes import Meter
-from sidekeys_engine.pianist import Pianist
+from sidekeys_engine.pianist import Pianist, Taste
 from sidekeys_engine.render import GridChoice, Job, Position, render_song
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -58,6 +58,7 @@ def test_picture_and_mix_are_written(job: Any, pianist: Pianist, tmp_path: Path)
         job(
             plot=tmp_path / "a.png",
             mix=tmp_path / "a.wav",
+            start=Position(seconds=2),
             end=Position(seconds=10),
             grid=GridChoice(file=EXAMPLES / "paper_lanterns.beats"),
         ),
@@ -66,11 +67,12 @@ def test_picture_and_mix_are_written(job: Any, pianist: Pianist, tmp_path: Path)
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     samples, rate = soundfile.read(tmp_path / "a.wav")
     assert samples.shape[1] == 2
-    assert len(samples) / rate == pytest.approx(60, abs=1)
-    piano = np.sqrt((samples[:, 1] ** 2).reshape(-1)[: 12 * rate].mean())
-    assert piano > 0.01
-    assert np.abs(samples[int(14 * rate) :, 1]).max() < 0.01, "the piano stops with the region"
-    assert rendered.end_seconds == 10
+    assert 8 <= len(samples) / rate < 13, "the part alone, and the last note's release"
+    assert np.sqrt((samples[:, 1] ** 2).mean()) > 0.01
+    assert (rendered.start_seconds, rendered.end_seconds) == (2, 10)
+    begins = np.flatnonzero(np.abs(samples[:, 1]) > 0.02)[0] / rate
+    first = min(n.start for n in pretty_midi.PrettyMIDI(rendered.midi).instruments[0].notes)
+    assert begins == pytest.approx(first - 2, abs=0.03)
 
 
 def test_a_region_stays_where_it_is_in_the_song(job: Any, pianist: Pianist) -> None:
@@ -82,6 +84,42 @@ def test_a_region_stays_where_it_is_in_the_song(job: Any, pianist: Pianist) -> N
     assert part.start_seconds - 2e-3 <= min(starts)
     assert max(note.end for note in notes) <= part.end_seconds + 2e-3
     assert min(starts) < part.start_seconds + 0.7
+
+
+def test_bars_are_counted_as_the_mid_counts_them(job: Any, pianist: Pianist) -> None:
+    """The example begins with a pickup, which is bar 1."""
+    grid = GridChoice(file=EXAMPLES / "paper_lanterns.beats")
+    rendered = render_song(job(grid=grid, start=Position(bar=2), end=Position(bar=4)), pianist)
+    bars = pretty_midi.PrettyMIDI(rendered.midi).get_downbeats()
+    assert rendered.start_seconds == pytest.approx(bars[1], abs=2e-3)
+    assert rendered.end_seconds == pytest.approx(bars[3], abs=2e-3)
+    assert rendered.bars == 2
+
+
+def test_a_take_of_a_part_is_that_part_of_the_take(job: Any, pianist: Pianist) -> None:
+    grid = GridChoice(file=EXAMPLES / "paper_lanterns.beats")
+    taste = Taste(temperature=1.0, seed=3)
+    part = render_song(
+        job(grid=grid, taste=taste, start=Position(bar=6), end=Position(bar=8)), pianist
+    )
+    notes = [
+        (round(n.start, 3), n.pitch) for n in pretty_midi.PrettyMIDI(part.midi).instruments[0].notes
+    ]
+    whole = render_song(job(grid=grid, taste=taste, end=Position(bar=12)), pianist)
+    same = [
+        (round(n.start, 3), n.pitch)
+        for n in pretty_midi.PrettyMIDI(whole.midi).instruments[0].notes
+        if part.start_seconds - 2e-3 <= n.start < part.end_seconds - 2e-3
+    ]
+    assert sorted(notes) == sorted(same)
+    assert len(notes) > 15
+
+
+def test_no_note_is_played_before_the_song_sounds(job: Any, pianist: Pianist) -> None:
+    grid = GridChoice(bpm=104, first_beat_seconds=1.674, meter=Meter(6, 8))
+    rendered = render_song(job(grid=grid, end=Position(seconds=8)), pianist)
+    notes = pretty_midi.PrettyMIDI(rendered.midi).instruments[0].notes
+    assert min(note.start for note in notes) > 0.42, "its first sound is at 0.52 s"
 
 
 def test_a_silent_song_gives_an_empty_mid_and_says_so(
@@ -160,5 +198,5 @@ def test_places_are_found_on_the_grid() -> None:
 
 
 def test_a_result_must_not_replace_its_song(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="the song itself"):
+    with pytest.raises(InputError, match="is what is read here"):
         Job(song=tmp_path / "a.wav", midi=tmp_path / "a.mid", composer="x", mix=tmp_path / "a.wav")
