@@ -12,7 +12,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,8 +120,15 @@ def load_audio(
     _check_region(start_seconds, end_seconds)
     try:
         check_readable(path)
-        with _opened(path, shown) as decoder:
-            return _load(decoder, sampling_rate, start_seconds, end_seconds, shown)
+        downmix = _Downmix()
+        audio = _read(path, sampling_rate, start_seconds, end_seconds, downmix)
+        channel = downmix.loudest_of_those_that_cancel()
+        if channel is None:
+            return audio
+        del audio
+        alone = _read(path, sampling_rate, start_seconds, end_seconds, _Downmix(channel))
+        remark = f"the channels of {shown} cancel each other; channel {channel + 1} alone is heard"
+        return replace(alone, remarks=(*alone.remarks, remark))
     except AudioError:
         raise
     except InputError as error:
@@ -218,8 +225,58 @@ class _Decoder:
     blocks: Iterator[Float32]
 
 
+class _Downmix:
+    """Channels to mono: their mean or, on a second reading, one of them alone.
+
+    Wide synthesizers and miswired buses have sides in opposite phase, whose mean is next to
+    silence though there is much to hear.
+    """
+
+    def __init__(self, channel: int | None = None) -> None:
+        self._channel = channel
+        self._mean_energy = 0.0
+        self._energies: npt.NDArray[np.float64] = np.zeros(0)
+
+    def __call__(self, block: Float32) -> Float32:
+        """(frames, channels) -> (frames,)."""
+        if self._channel is not None:
+            return block[:, min(self._channel, block.shape[1] - 1)]
+        mono = _mixed(block)
+        # Infinite sums are no harm: samples that large are refused or told of elsewhere.
+        with np.errstate(over="ignore"):
+            energies = np.einsum("fc,fc->c", block, block).astype(np.float64)
+            self._mean_energy += float(np.dot(mono, mono))
+        if len(energies) != len(self._energies):
+            self._energies = np.resize(self._energies, len(energies))
+        self._energies += energies
+        return mono
+
+    def loudest_of_those_that_cancel(self) -> int | None:
+        """The loudest channel, if the mean is 20 dB or more below it."""
+        if len(self._energies) < 2 or self._mean_energy >= 0.01 * self._energies.max():
+            return None
+        return int(self._energies.argmax())
+
+
+def _read(
+    path: str | os.PathLike[str],
+    sampling_rate: int | None,
+    start: float,
+    end: float | None,
+    downmix: _Downmix,
+) -> Audio:
+    shown = shown_path(path)
+    with _opened(path, shown) as decoder:
+        return _load(decoder, sampling_rate, start, end, shown, downmix)
+
+
 def _load(
-    decoder: _Decoder, sampling_rate: int | None, start: float, end: float | None, shown: str
+    decoder: _Decoder,
+    sampling_rate: int | None,
+    start: float,
+    end: float | None,
+    shown: str,
+    downmix: _Downmix,
 ) -> Audio:
     """Decode the region from ``start`` to ``end`` (seconds)."""
     rate = decoder.sampling_rate
@@ -237,7 +294,7 @@ def _load(
             raise AudioError(
                 f"{shown} holds {_bad_value(wanted[bad])} at {second:.3f} s; export it again."
             )
-        buffer.add(_mixed(wanted))
+        buffer.add(downmix(wanted))
         if last is not None and position >= last:
             break
     else:

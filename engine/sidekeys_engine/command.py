@@ -72,7 +72,9 @@ def _render(options: argparse.Namespace) -> int:
                 rendered = render_song(job, pianist, progress=progress)
         except InputError as error:
             # One song that cannot be used must not cost the others their turn.
-            line = str(error) if job.song.name in str(error) else f"{job.song}: {error}"
+            line = str(error)
+            if not any(path.name in line for path in (*job.inputs, *job.outputs)):
+                line = f"{job.song}: {line}"
             _say_error(line)
             failed = True
             results.append({"song": str(job.song), "error": line})
@@ -105,6 +107,8 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
     songs: list[Path] = options.songs
     if len(songs) == 1:
         check_readable(songs[0])
+    if options.grid is not None:
+        check_readable(options.grid)
     composer = _composer(options)
     grid = GridChoice(
         bpm=options.bpm,

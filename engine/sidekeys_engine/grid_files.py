@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sidekeys_engine.atomic_file import check_readable
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.notes import Meter, MeterChange
 
@@ -291,10 +292,7 @@ def _check_enough(path: Path, seconds: list[float]) -> None:
 
 
 def _check_readable(path: Path) -> None:
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if not path.is_file():
-        raise InputError(f"{path}: is no file")
+    check_readable(path)
     if path.stat().st_size > _MAX_FILE_BYTES:
         raise InputError(f"{path}: is too large for a beat grid ({_MAX_FILE_BYTES >> 20} MiB)")
 

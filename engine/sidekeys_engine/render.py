@@ -266,7 +266,8 @@ def render_song(job: Job, pianist: Pianist, *, progress: Progress | None = None)
     start_beats, end_beats = (
         anchored.beats_at(seconds) for seconds in (region.start_seconds, region.end_seconds)
     )
-    seconds = region.end_seconds - region.start_seconds
+    # Of the song's own beats: those of a pickup are stretched in the file.
+    beats = grid.beats_at(region.end_seconds) - grid.beats_at(region.start_seconds)
     return Rendered(
         song=str(job.song),
         midi=str(job.midi),
@@ -275,7 +276,7 @@ def render_song(job: Job, pianist: Pianist, *, progress: Progress | None = None)
         composer=job.composer,
         notes=len(score.notes),
         bars=len(anchored.bar_lines(start_beats - _SAME_BEAT, end_beats - _SAME_BEAT)),
-        bpm=round(60 * (end_beats - start_beats) / seconds, 2),
+        bpm=round(60 * beats / (region.end_seconds - region.start_seconds), 2),
         meter=str(anchored.meter_at((start_beats + end_beats) / 2)),
         first_downbeat_seconds=round(grid.seconds_at(grid.bar_start(1)), 4),
         start_seconds=round(region.start_seconds, 4),

@@ -623,3 +623,16 @@ def test_what_is_no_mono_sound_is_no_audio() -> None:
     for build in builds:
         with pytest.raises(ValueError, match=r"mono sound|sampling rate"):
             build()
+
+
+def test_sides_in_opposite_phase_are_heard(tmp_path: Path) -> None:
+    rate = 44100
+    left = 0.3 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+    soundfile.write(tmp_path / "wide.wav", np.stack([0.9 * left, -left], axis=1), rate)
+    loaded = load_audio(tmp_path / "wide.wav")
+    assert np.abs(loaded.samples).max() == pytest.approx(0.3, abs=0.01)
+    assert "channel 2 alone is heard" in loaded.remarks[0]
+    soundfile.write(tmp_path / "one.wav", np.stack([left, 0 * left], axis=1), rate)
+    loaded = load_audio(tmp_path / "one.wav")
+    assert np.abs(loaded.samples).max() == pytest.approx(0.15, abs=0.01)
+    assert not loaded.remarks

@@ -238,7 +238,7 @@ def test_midi_files_that_give_no_beats_are_refused_in_words(tmp_path: Path) -> N
     cases = {
         "smpte.mid": (_smpte(good), "SMPTE"),
         "cut.mid": (good[:-6], "no readable MIDI"),
-        "empty.mid": (b"", "no readable MIDI"),
+        "empty.mid": (b"", "is empty"),
         "text.mid": (b"hello", "no readable MIDI"),
         "songs.mid": (good[:9] + b"\x02" + good[10:], "type 2"),
         "zero.mid": (good.replace(b"\x07\xa1\x20", b"\0\0\0"), "zero length"),
@@ -328,7 +328,7 @@ def test_json_tells_downbeats_and_meter(tmp_path: Path) -> None:
         ("a.txt", "0.5 1\n1.0 0\n", "line 2.*no beat of a bar"),
         ("a.txt", "0.5 1 2\n", "line 1.*3 columns"),
         ("a.txt", "0.5 2\n1.0 3\n", "no beat is numbered 1"),
-        ("a.txt", "", "0 beats.*--bpm"),
+        ("a.txt", "# none\n", "0 beats.*--bpm"),
         ("a.txt", "0.5\n", "1 beats.*--bpm"),
         ("a.txt", "\x000.5", "line 1"),
         ("a.txt", "0.0\n8.0\n", "7.5 bpm"),
@@ -364,7 +364,7 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None
     with pytest.raises(InputError, match="no such file"):
         BeatGrid.from_file(tmp_path / "gone.txt")
     (tmp_path / "folder.txt").mkdir()
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="is a folder"):
         BeatGrid.from_file(tmp_path / "folder.txt")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="no text file"):
