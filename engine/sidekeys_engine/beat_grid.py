@@ -6,7 +6,6 @@ a tempo map).
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,10 +17,10 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sidekeys_engine.bars import SAME_BEAT, Bars, meter_lasting
+from sidekeys_engine.bars import SAME_BEAT, Bars
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.grid_files import TempoMap, read_grid_file, read_midi_tempo_map
-from sidekeys_engine.notes import Meter, MeterChange, TempoChange
+from sidekeys_engine.notes import Meter, MeterChange
 
 MIN_BPM = 10.0
 MAX_BPM = 1000.0
@@ -29,14 +28,9 @@ MAX_BPM = 1000.0
 Times = NDArray[np.float64]
 
 _BPM_SLACK = 1e-3  # rounding to whole microseconds must not push a border case over
-_OUTER_BEATS = 8.0  # how many beats at either end set the tempo beyond it
+OUTER_BEATS = 8.0  # how many beats at either end set the tempo beyond it
 _SAME_MOMENT_SECONDS = 1e-3
 _COMPOUND_PULSE_BPM = 125.0
-_TICKS_PER_BEAT = 480
-_LONGEST_STEP_BEATS = 256.0  # half a microsecond a beat adds up to 0.13 ms over these
-_TEMPO_DRIFT_SECONDS = 2.5e-4
-_SHORTEST_PICKUP_BEATS = 0.125  # a 32nd note
-_FASTEST_PICKUP_BPM = 960.0  # common DAWs clip tempos from here on
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,8 +265,8 @@ class BeatGrid:
     @cached_property
     def _outer_seconds_per_beat(self) -> tuple[float, float]:
         pace = np.diff(self.seconds) / np.diff(self.beats)
-        from_head = np.clip(self.beats - self.beats[0], 0, _OUTER_BEATS)
-        from_tail = np.clip(self.beats[-1] - self.beats, 0, _OUTER_BEATS)[::-1]
+        from_head = np.clip(self.beats - self.beats[0], 0, OUTER_BEATS)
+        from_tail = np.clip(self.beats[-1] - self.beats, 0, OUTER_BEATS)[::-1]
         return _outer_pace(pace, np.diff(from_head)), _outer_pace(pace[::-1], np.diff(from_tail))
 
     # ------------------------------------------------------------------------------- bars
@@ -280,6 +274,10 @@ class BeatGrid:
     def meter_at(self, beats: float) -> Meter:
         """The meter that holds at a position in quarter notes."""
         return self._bars.run_at(beats).meter
+
+    def meter_changes_from(self, beats: float) -> tuple[MeterChange, ...]:
+        """The meter at a bar line and the changes after it; a bar cut short has its own meter."""
+        return tuple(self._bars.changes_from(beats))
 
     def bar_number(self, beats: float) -> int:
         """The bar a position lies in; bar 1 begins at the first of ``meters``, 0 lies before it."""
@@ -384,65 +382,6 @@ class BeatGrid:
             for left, right in self._bars.spans(first, last, window_beats)
         )
 
-    # ---------------------------------------------------------------------------- timeline
-
-    def timeline(
-        self, end_seconds: float
-    ) -> tuple[BeatGrid, tuple[TempoChange, ...], tuple[MeterChange, ...]]:
-        """The grid as a MIDI file has it: beat 0 is second 0, the start of the song.
-
-        Bar lines of this grid, from the first one at or after second 0, are bar lines of the file.
-        Before that one stands a pickup bar, unless it lies at second 0 (to 1 ms, or to the 8 ms
-        that no DAW's fastest tempo could fill). The pickup counts whole beats of the meter: its
-        first beat starts at second 0 and is stretched or squeezed to do so, the others stand where
-        they are. Where less than half a beat stands before the bar line, the pickup is so many
-        32nd notes, at least one, in n/8, n/16 or n/32.
-
-        Tempos are whole microseconds a beat, what MIDI stores, at positions that are multiples of
-        1/480 of a beat. Rounding is made up for as it goes, so that the file and the grid never
-        differ by a millisecond, however long the song is.
-
-        A position ``x`` of this grid is ``anchored.beats_at(self.seconds_at(x))`` in the file.
-        Moments before second 0 have negative positions there, for the caller to clip.
-
-        Args:
-            end_seconds: the length of the song; no change is listed from there on.
-
-        Returns:
-            ``(anchored, tempos, meters)``: this grid on the file's positions, and the file's
-            changes; the first of each is at 0.0.
-        """
-        if not 0 <= end_seconds < math.inf:
-            raise ValueError(f"a song does not end at {end_seconds} s")
-        number = self.bar_number(self.beats_at(-_SAME_MOMENT_SECONDS))
-        while self.seconds_at(self.bar_start(number)) < -_SAME_MOMENT_SECONDS:
-            number += 1
-        bar = self.bar_start(number)
-        bar_seconds = self.seconds_at(bar)
-        unit = min(1.0, 4 / self.meter_at(bar).denominator)
-        pickup = _pickup_beats(bar - self.beats_at(0.0), bar_seconds, unit)
-
-        meters = [] if pickup == 0 else [MeterChange(0.0, meter_lasting(pickup))]
-        for change in self._bars.changes_from(bar):
-            if not meters or meters[-1].meter != change.meter:
-                meters.append(MeterChange(change.onset_beats - bar + pickup, change.meter))
-
-        # The last corner is far enough beyond the last beat to keep the tempo after it as it is.
-        beyond = max(bar, float(self.beats[-1]), self.beats_at(end_seconds)) + 2 * _OUTER_BEATS
-        # Beat 0 put at second 0 stretches what follows, up to the first beat at most.
-        later = self.beats[self.beats > bar + (SAME_BEAT if pickup > 0 else 0.25)]
-        upbeats = bar - np.arange(unit, pickup, unit)
-        corners = np.unique(np.concatenate([upbeats, [bar, bar + 1, beyond], later]))
-        beats, seconds = corners - bar + pickup, self.seconds_at(corners)
-        if pickup > 0:
-            beats, seconds = np.insert(beats, 0, 0.0), np.insert(seconds, 0, 0.0)
-        seconds[0] = 0.0
-        anchored = BeatGrid(beats, seconds, tuple(meters))
-
-        heard = [c for c in meters[1:] if c.onset_beats < anchored.beats_at(end_seconds)]
-        tempos = _whole_microsecond_tempos(anchored, end_seconds)
-        return anchored, tempos, (meters[0], *heard)
-
     # ------------------------------------------------------------------------------ values
 
     def __eq__(self, other: object) -> bool:
@@ -493,50 +432,6 @@ def _common_downbeat(seconds: Sequence[float], downbeats: Sequence[int], meter: 
     phases = [downbeat % bar for downbeat in downbeats]
     common = max(phases, key=phases.count)
     return next(d for d, phase in zip(downbeats, phases, strict=True) if phase == common)
-
-
-def _pickup_beats(natural_beats: float, seconds: float, unit: float) -> float:
-    """Length to write a pickup with that lasts ``seconds``; 0.0 for none."""
-    if seconds < max(_SAME_MOMENT_SECONDS, _SHORTEST_PICKUP_BEATS * 60 / _FASTEST_PICKUP_BPM):
-        return 0.0
-    if natural_beats >= unit / 2:
-        return max(1, round(natural_beats / unit)) * unit
-    count = max(1, round(natural_beats / _SHORTEST_PICKUP_BEATS))
-    if count > 1 and count * _SHORTEST_PICKUP_BEATS * 60 / seconds > MAX_BPM:
-        count -= 1
-    elif count * _SHORTEST_PICKUP_BEATS * 60 / seconds < MIN_BPM:
-        count += 1
-    return count * _SHORTEST_PICKUP_BEATS
-
-
-def _whole_microsecond_tempos(grid: BeatGrid, end_seconds: float) -> tuple[TempoChange, ...]:
-    """Tempos from beat 0 until ``end_seconds``, each an exact number of microseconds a beat."""
-    corners = grid.beats[(grid.beats >= 0) & (grid.seconds < end_seconds + 1)]
-    corners = np.append(corners, grid.beats[grid.beats > corners[-1]][:1])
-    ticks = np.unique(np.round(corners * _TICKS_PER_BEAT))
-    pieces = np.maximum(1, np.ceil(np.diff(ticks) / (_LONGEST_STEP_BEATS * _TICKS_PER_BEAT)))
-    runs = [
-        np.round(np.linspace(start, end, int(count) + 1))[:-1]
-        for (start, end), count in zip(itertools.pairwise(ticks.tolist()), pieces, strict=True)
-    ]
-    positions = np.concatenate([*runs, ticks[-1:]]) / _TICKS_PER_BEAT
-    due = grid.seconds_at(positions)
-    tempos: list[TempoChange] = []
-    clock, held = 0.0, 0  # seconds the file has reached; microseconds a beat now
-    for index, position in enumerate(positions[:-1].tolist()):
-        if tempos and due[index] >= end_seconds:
-            break
-        step = float(positions[index + 1]) - position
-        natural = float(due[index + 1] - due[index]) * 1e6 / step
-        ideal = float(due[index + 1] - clock) * 1e6 / step  # meets the next position exactly
-        drift = abs(ideal - held) * step / 1e6
-        if not tempos or abs(natural - held) > 1 or drift > _TEMPO_DRIFT_SECONDS:
-            microseconds = round(min(max(ideal, math.floor(natural)), math.ceil(natural)))
-            if microseconds != held:
-                tempos.append(TempoChange(position, 60e6 / microseconds))
-            held = microseconds
-        clock += held * step / 1e6
-    return tuple(tempos)
 
 
 def _follow(x: float | Times, xs: Times, ys: Times, head: float, tail: float) -> float | Times:

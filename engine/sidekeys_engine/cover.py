@@ -12,6 +12,7 @@ from sidekeys_engine.beat_grid import BeatGrid, Window
 from sidekeys_engine.beat_tracking import is_silent, sounding_span
 from sidekeys_engine.notes import Note, Score
 from sidekeys_engine.pianist import Pianist, StepNote, Taste
+from sidekeys_engine.timeline import timeline
 
 # Windows that go through the model at once: more gains little speed and costs memory.
 _WINDOWS_PER_BATCH = 32
@@ -195,7 +196,7 @@ def _joined(notes: Iterator[Note]) -> list[Note]:
 
 def _on_song_time(notes: list[Note], grid: BeatGrid, duration_seconds: float) -> Score:
     """Notes of the grid on the time line of a MIDI file, with its tempos and meters."""
-    anchored, tempos, meters = grid.timeline(duration_seconds)
+    anchored, tempos, meters = timeline(grid, duration_seconds)
 
     def position(beats: float) -> float:
         return max(0.0, anchored.beats_at(grid.seconds_at(beats)))

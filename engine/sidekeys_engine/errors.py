@@ -1,4 +1,4 @@
-"""The one error that a user's mistake becomes."""
+"""The errors that a user's mistakes become."""
 
 
 class InputError(ValueError):
@@ -8,3 +8,7 @@ class InputError(ValueError):
     prints it and exits with status 2; rooms with errors of their own (audio, checkpoints) derive
     from it.
     """
+
+
+class AudioError(InputError):
+    """Sound that cannot be used; the message says in one line why, and what to do."""

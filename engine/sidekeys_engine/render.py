@@ -21,6 +21,7 @@ from sidekeys_engine.mix import check_mix_path, write_mix
 from sidekeys_engine.notes import Meter, Note, Score, TempoChange, write_midi
 from sidekeys_engine.pianist import Pianist, Taste
 from sidekeys_engine.piano_roll import check_plot_path, plot_piano_roll
+from sidekeys_engine.timeline import timeline
 
 # Both trackers and the mix work at this rate; the model's own is below it.
 _LOADED_HZ = 44100
@@ -246,7 +247,7 @@ def render_song(job: Job, pianist: Pianist, *, progress: Progress | None = None)
         remarks.append("nothing but silence is heard, so the .mid has no notes")
     else:
         grid = job.grid.grid(audio)
-    anchored, tempos, meters = grid.timeline(audio.duration_seconds)
+    anchored, tempos, meters = timeline(grid, audio.duration_seconds)
     region = _region(job, anchored, audio)
     if silent:
         score = Score(tempos=tempos, meters=meters)

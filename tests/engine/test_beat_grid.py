@@ -19,6 +19,7 @@ from sidekeys_engine.beat_grid import MAX_BPM, MIN_BPM, BeatGrid, Window, pulse_
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.grid_files import parse_meter
 from sidekeys_engine.notes import Meter, MeterChange, TempoChange
+from sidekeys_engine.timeline import timeline
 
 METERS = [Meter(*m) for m in [(4, 4), (3, 4), (2, 4), (1, 4), (6, 8), (5, 4), (7, 8), (9, 8)]]
 METERS += [Meter(12, 8), Meter(3, 8), Meter(7, 4), Meter(2, 2), Meter(13, 8), Meter(5, 16)]
@@ -144,7 +145,7 @@ def test_misuse_raises_value_error() -> None:
     with pytest.raises(ValueError, match="window is longer"):
         grid.windows(0.0, 1.0, window_beats=0)
     with pytest.raises(ValueError, match="does not end"):
-        grid.timeline(-1.0)
+        timeline(grid, -1.0)
     with pytest.raises(ValueError, match="finite stretch"):
         grid.bar_lines(0.0, math.inf)
 
@@ -216,7 +217,7 @@ def test_a_midi_file_gives_its_tempo_map_and_meters(tmp_path: Path) -> None:
         [-1.0, 0.0, 3.0, 5.0, 97.0]
     )
     assert grid.meters == (MeterChange(0.0, Meter(3, 4)), MeterChange(6.0, Meter(6, 8)))
-    anchored, tempos, meters = grid.timeline(60.0)
+    anchored, tempos, meters = timeline(grid, 60.0)
     assert tempos == (TempoChange(0.0, 120.0), TempoChange(6.0, 60.0))
     assert meters == grid.meters
     assert anchored.beats_at(5.0) == pytest.approx(8.0)
@@ -569,7 +570,7 @@ def _played_seconds(tempos: tuple[TempoChange, ...], beats: np.ndarray) -> np.nd
 
 @given(grids(), st.floats(0.1, 120.0))
 def test_the_midi_timeline_sounds_when_the_grid_does(grid: BeatGrid, end: float) -> None:
-    anchored, tempos, meters = grid.timeline(end)
+    anchored, tempos, meters = timeline(grid, end)
     assert tempos[0].onset_beats == meters[0].onset_beats == 0.0
     assert anchored.seconds_at(0.0) == 0.0
     ticks = np.arange(0, math.floor(anchored.beats_at(end) * 480), 97) / 480
@@ -581,7 +582,7 @@ def test_the_midi_timeline_sounds_when_the_grid_does(grid: BeatGrid, end: float)
 
 @given(grids(), st.floats(5.0, 60.0))
 def test_bar_lines_of_the_grid_are_bar_lines_of_the_file(grid: BeatGrid, end: float) -> None:
-    anchored, _, meters = grid.timeline(end)
+    anchored, _, meters = timeline(grid, end)
     lines = grid.bar_lines(grid.beats_at(0.0), grid.beats_at(end))
     file = BeatGrid(
         anchored.beats, anchored.seconds, meters
@@ -620,7 +621,7 @@ def test_what_comes_before_the_first_bar_is_a_pickup_bar(
     first_beat: float, meter: Meter, pickup: float, expected: Meter
 ) -> None:
     grid = BeatGrid.from_tempo(120, first_beat_seconds=first_beat, meter=meter)
-    anchored, tempos, meters = grid.timeline(first_beat + 30)
+    anchored, tempos, meters = timeline(grid, first_beat + 30)
     assert meters[0].meter == expected
     assert anchored.beats_at(first_beat) == pytest.approx(pickup, abs=0.02)
     assert anchored.beats_at(first_beat + 1.0) == pytest.approx(pickup + 2.0)
@@ -632,7 +633,7 @@ def test_what_comes_before_the_first_bar_is_a_pickup_bar(
 
 @pytest.mark.parametrize(("first_beat", "upbeats"), [(1.45, [0.45, 0.95]), (1.2, [0.7])])
 def test_upbeats_stand_where_they_sound(first_beat: float, upbeats: list[float]) -> None:
-    anchored, tempos, _ = BeatGrid.from_tempo(120, first_beat_seconds=first_beat).timeline(30)
+    anchored, tempos, _ = timeline(BeatGrid.from_tempo(120, first_beat_seconds=first_beat), 30)
     positions = np.arange(1, len(upbeats) + 1, dtype=np.float64)
     assert anchored.seconds_at(positions) == pytest.approx(upbeats)
     assert _played_seconds(tempos, positions) == pytest.approx(upbeats, abs=1e-4)
@@ -641,7 +642,7 @@ def test_upbeats_stand_where_they_sound(first_beat: float, upbeats: list[float])
 @pytest.mark.parametrize("bpm", [133.33, 97.123456, 119.999])
 def test_hours_of_one_tempo_stay_within_a_millisecond_and_change_rarely(bpm: float) -> None:
     grid = BeatGrid.from_tempo(bpm, first_beat_seconds=0.4)
-    anchored, tempos, _ = grid.timeline(4 * 3600.0)
+    anchored, tempos, _ = timeline(grid, 4 * 3600.0)
     beats = np.linspace(0, anchored.beats_at(4 * 3600.0), 2001)
     assert np.abs(_played_seconds(tempos, beats) - anchored.seconds_at(beats)).max() < 1e-3
     assert len(tempos) < 200
@@ -650,7 +651,7 @@ def test_hours_of_one_tempo_stay_within_a_millisecond_and_change_rarely(bpm: flo
 
 def test_steady_tracked_beats_give_one_tempo() -> None:
     grid = BeatGrid.from_beat_times(0.5 * np.arange(400))
-    _, tempos, meters = grid.timeline(199.0)
+    _, tempos, meters = timeline(grid, 199.0)
     assert tempos == (TempoChange(0.0, 120.0),)
     assert meters == (MeterChange(0.0, Meter(4, 4)),)
 
@@ -658,12 +659,12 @@ def test_steady_tracked_beats_give_one_tempo() -> None:
 def test_a_bar_cut_short_gets_its_own_meter_in_the_file() -> None:
     meters = (MeterChange(0.0, Meter(4, 4)), MeterChange(6.5, Meter(3, 4)))
     grid = BeatGrid(np.array([0.0, 1.0]), np.array([0.0, 0.5]), meters)
-    assert grid.timeline(30.0)[2] == (
+    assert timeline(grid, 30.0)[2] == (
         MeterChange(0.0, Meter(4, 4)),
         MeterChange(4.0, Meter(5, 8)),
         MeterChange(6.5, Meter(3, 4)),
     )
-    assert grid.timeline(1.0)[2] == (MeterChange(0.0, Meter(4, 4)),)
+    assert timeline(grid, 1.0)[2] == (MeterChange(0.0, Meter(4, 4)),)
 
 
 @pytest.mark.parametrize(
