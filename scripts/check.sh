@@ -13,9 +13,7 @@ step "lint"
 step "types"
 "$bin/mypy"
 step "tests, warnings as errors"
-for program in ffmpeg fluidsynth; do
-    if ! command -v "$program" >/dev/null; then
-        printf 'Some tests need %s; type: sudo apt-get install ffmpeg fluidsynth fluid-soundfont-gm\n' "$program"
-    fi
-done
+if ! command -v fluidsynth >/dev/null; then
+    echo 'The tests of beat tracking need fluidsynth; type: sudo apt-get install fluidsynth'
+fi
 "$bin/python" -m pytest "$@"

@@ -71,8 +71,7 @@ def _one_by_one(
             if uniforms is None:
                 raise ValueError("sampling needs `uniforms`")
             scores = warp(scores, settings)
-            draws = uniforms[alive.cpu(), position - 1].to(device)
-            tokens = sample(scores, draws)
+            tokens = sample(scores, uniforms[alive.cpu(), position - 1])
         else:
             tokens = scores.argmax(1)
         if settings.output_scores:

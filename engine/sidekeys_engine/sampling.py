@@ -69,15 +69,17 @@ def sample(scores: Tensor, uniforms: Tensor) -> Tensor:
 
     Args:
         scores: (rows, vocabulary), -inf where forbidden.
-        uniforms: (rows,) in [0, 1).
+        uniforms: (rows,) float64 in [0, 1), on the CPU.
 
     Returns:
         (rows,) int64.
     """
-    cumulative = scores.double().softmax(1).cumsum(1)
+    # In double precision, which Apple's GPUs lack, and the same on every device.
+    cumulative = scores.cpu().double().softmax(1).cumsum(1)
     # Scaled by the sum that was reached, so that rounding never lands beyond the last token.
-    target = uniforms[:, None].to(cumulative) * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp(max=scores.shape[1] - 1)
+    target = uniforms[:, None] * cumulative[:, -1:]
+    tokens = torch.searchsorted(cumulative, target, right=True)[:, 0]
+    return tokens.clamp(max=scores.shape[1] - 1).to(scores.device)
 
 
 def sample_without_replacement(scores: Tensor, count: int, uniforms: Tensor) -> Tensor:
