@@ -107,8 +107,6 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
     songs: list[Path] = options.songs
     if len(songs) == 1:
         check_readable(songs[0])
-    if options.grid is not None:
-        check_readable(options.grid)
     composer = _composer(options)
     grid = GridChoice(
         bpm=options.bpm,
@@ -118,6 +116,8 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
         tracker=options.tracker,
         tempo_factor=options.tempo_factor,
     )
+    if grid.file is not None:
+        check_readable(grid.file)
     taste = _taste(options)
     jobs = []
     for song in songs:
