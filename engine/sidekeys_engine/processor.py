@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, overload
+from typing import Any
 
 from sidekeys_engine.checkpoint import take_checkpoint
 from sidekeys_engine.features import Pop2PianoFeatureExtractor
@@ -97,26 +97,6 @@ class Pop2PianoProcessor:
         # The tokens' own attention mask would overwrite that of the frames.
         features.update({name: ids for name, ids in encoded.items() if name != "attention_mask"})
         return features
-
-    @overload
-    def batch_decode(
-        self,
-        token_ids: Any,
-        feature_extractor_output: None = None,
-        return_midi: bool = True,
-        *,
-        steps_per_beat: int = 2,
-    ) -> list[str]: ...
-
-    @overload
-    def batch_decode(
-        self,
-        token_ids: Any,
-        feature_extractor_output: Mapping[str, Any],
-        return_midi: bool = True,
-        *,
-        steps_per_beat: int = 2,
-    ) -> BatchEncoding: ...
 
     def batch_decode(
         self,
