@@ -55,6 +55,7 @@ def plot_piano_roll(
     title: str = "",
     bar_lines: Sequence[float] | None = None,
     first_bar: int = 1,
+    start_beats: float = 0.0,
     seconds_at: Callable[[float], float] | None = None,
 ) -> None:
     """Draw ``score`` as a piano roll.
@@ -69,6 +70,7 @@ def plot_piano_roll(
         bar_lines: positions of the downbeats, in quarter notes, in rising order; by default they
             follow from ``score.meters``. Beyond the last one, bars of its length go on.
         first_bar: the number of the bar that starts at the first bar line.
+        start_beats: where the picture starts, in quarter notes; earlier for an earlier note.
         seconds_at: gives the moment of a beat, rising; by default that of ``score.tempos``.
 
     Raises:
@@ -82,7 +84,7 @@ def plot_piano_roll(
         if not np.isfinite(lines).all() or np.any(np.diff(lines) <= 0):
             raise ValueError("bar lines must be finite and rise")
         page = _Page(
-            systems=_systems(_covering(lines, first_bar, score)),
+            systems=_systems(_covering(lines, first_bar, score, start_beats)),
             pitches=_pitch_range(score),
             seconds_at=seconds_at or (lambda beat: float(seconds_at_beats(score.tempos, beat))),
         )
@@ -150,13 +152,15 @@ def _bars_from_meters(meters: Sequence[MeterChange], end_beats: float) -> list[f
     return lines
 
 
-def _covering(lines: Sequence[float], first_bar: int, score: Score) -> list[_Bar]:
-    """Bars that cover the whole score from beat 0 on, or from an earlier note.
+def _covering(
+    lines: Sequence[float], first_bar: int, score: Score, start_beats: float
+) -> list[_Bar]:
+    """Bars that cover the whole score from a start on, or from an earlier note.
 
     Only the first one may be shorter than its neighbor: a pickup.
     """
-    first = min((note.onset_beats for note in score.notes), default=0.0)
-    first, last = min(first, 0.0), score.end_beats
+    first = min((start_beats, *(note.onset_beats for note in score.notes)))
+    last = max(score.end_beats, first)
     lines = list(lines) or [0.0]
     lengths = np.diff(lines) if len(lines) > 1 else np.array([Meter().beats_per_bar])
     before = max(math.ceil((lines[0] - first) / lengths[0] - 1e-6), 0)

@@ -329,6 +329,7 @@ def _write(job: Job, score: Score, anchored: BeatGrid, audio: Audio, region: Reg
                 *anchored.bar_lines(anchored.bar_start(number) + _SAME_BEAT, last + _SAME_BEAT),
             ],
             first_bar=number,
+            start_beats=anchored.bar_start(number),
             seconds_at=anchored.seconds_at,
         )
     write_midi(score, job.midi)

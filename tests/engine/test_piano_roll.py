@@ -89,6 +89,15 @@ def test_bar_lines_are_taken_as_given_and_go_on_to_the_end(tmp_path: Path):
     assert bars(labels) == [17, 18, 19, 20, 21, 22, 23]
 
 
+def test_a_part_of_a_song_starts_at_its_own_bar(tmp_path: Path):
+    score = Score((Note(40.5, 60, 1), Note(45, 62, 1)))
+    options = {"bar_lines": [40.0, 44.0, 48.0], "first_bar": 11}
+    assert bars(texts(score, tmp_path, start_beats=40.0, **options)) == [11, 12]
+    earlier = texts(Score((Note(39, 60, 8),)), tmp_path, start_beats=40.0, **options)
+    assert bars(earlier) == [11, 12]
+    assert bars(texts(Score(), tmp_path, start_beats=40.0, **options)) == [11]
+
+
 def test_meters_set_the_bars(tmp_path: Path):
     meters = (MeterChange(0, Meter(4, 4)), MeterChange(8, Meter(6, 8)))
     labels = texts(Score((Note(16.5, 60, 1),), meters=meters), tmp_path)
