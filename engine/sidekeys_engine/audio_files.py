@@ -8,7 +8,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -130,6 +130,7 @@ def _open_with_ffmpeg(file: _File, shown: str, stack: contextlib.ExitStack) -> D
     import av  # noqa: PLC0415
 
     options = {"format_whitelist": _FFMPEG_FORMATS, "protocol_whitelist": ""}
+    container: Any  # PyAV's releases differ in what they say `open` returns
     try:
         container = stack.enter_context(av.open(file, options=options, metadata_errors="replace"))
     except av.FFmpegError as error:
@@ -158,7 +159,7 @@ def _open_with_ffmpeg(file: _File, shown: str, stack: contextlib.ExitStack) -> D
             except av.FFmpegError:  # no frame of sound, such as one of an unknown layout
                 return
             for part in converted:
-                yield part.to_ndarray().T
+                yield np.asarray(part.to_ndarray().T, dtype=np.float32)
 
     size = os.fstat(file.fileno()).st_size
     return Decoder(rate, _ffmpeg_declared_seconds(container, size), lambda _: 0, blocks())

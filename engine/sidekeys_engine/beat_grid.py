@@ -50,7 +50,8 @@ class Window:
 
     def step_positions(self, steps: int) -> Times:
         """Borders of ``steps`` equal steps over the window: ``(steps + 1,)`` positions, beats."""
-        return np.linspace(self.start_beats, self.start_beats + self.length_beats, steps + 1)
+        end = self.start_beats + self.length_beats
+        return np.asarray(np.linspace(self.start_beats, end, steps + 1), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

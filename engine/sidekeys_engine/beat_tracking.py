@@ -221,13 +221,15 @@ def _pace(beats: Times) -> float:
 
 def _steady_beats(heard: BeatAudio, start: float, end: float) -> Times:
     """The steady beats that meet the most onsets between two moments; none if nothing starts."""
-    strength = heard.strength(np.arange(start, end, _STEADY_STEP_SECONDS))
-    best, found = 0.0, np.empty(0)
+    moments: Times = np.asarray(np.arange(start, end, _STEADY_STEP_SECONDS), dtype=np.float64)
+    strength = heard.strength(moments)
+    best = 0.0
+    found: Times = np.empty(0, dtype=np.float64)
     for bpm in np.geomspace(_SLOWEST_BPM, _FASTEST_BPM, 122):
         interval = 60 / float(bpm) / _STEADY_STEP_SECONDS
         usual = math.exp(-0.5 * math.log2(float(bpm) / _USUAL_BPM) ** 2)
         for phase in range(0, math.ceil(interval), 2):
-            beats = np.arange(phase, strength.size, interval)
+            beats = np.asarray(np.arange(phase, strength.size, interval), dtype=np.float64)
             if beats.size >= 2:
                 met = strength[beats.astype(np.int64)].sum()
                 score = usual * float(met) / math.sqrt(beats.size)

@@ -377,4 +377,5 @@ def _interpolated(times: FloatArray, steps_per_beat: int, further: int) -> Float
     """
     positions = np.linspace(0, len(times) + further - 1, len(times) * steps_per_beat + further)
     before = np.clip(np.ceil(positions).astype(np.int64) - 1, 0, len(times) - 2)
-    return np.diff(times)[before] * (positions - before) + times[before]
+    interpolated: FloatArray = np.diff(times)[before] * (positions - before) + times[before]
+    return interpolated

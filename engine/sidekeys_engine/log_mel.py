@@ -170,7 +170,7 @@ def mel_filters(rate: int, window_size: int, lowest: float, bands: int) -> npt.N
     left, center, right = edges[:-2], edges[1:-1], edges[2:]
     rise = (bins[:, None] - left) / (center - left)
     fall = (right - bins[:, None]) / (right - center)
-    return np.maximum(0, np.minimum(rise, fall))
+    return np.asarray(np.maximum(0, np.minimum(rise, fall)), dtype=np.float64)
 
 
 def slice_with_silence(samples: torch.Tensor, start: int, end: int) -> torch.Tensor:

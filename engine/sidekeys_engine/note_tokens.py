@@ -126,8 +126,9 @@ class NoteTokens:
         for pitch, onset in sorted(onsets.items()):
             cut = onset + 1 if cut_step is None else max(cut_step, onset + 1)
             notes.append((onset, max(step, cut), pitch, velocity))
-        decoded = np.array(notes, dtype=np.int64).reshape(-1, 4)
-        return decoded[(decoded[:, 0] * 128 + decoded[:, 1]).argsort()]
+        decoded: NoteRows = np.array(notes, dtype=np.int64).reshape(-1, 4)
+        in_order: NoteRows = decoded[(decoded[:, 0] * 128 + decoded[:, 1]).argsort()]
+        return in_order
 
     def decode_strictly(
         self, token_ids: Iterable[int], *, steps: int = 8, cut_step: int | None = None

@@ -153,7 +153,7 @@ def _sampled(curve: Times, seconds: Times) -> Times:
 def _around(seconds: float) -> Times:
     """Shifts to both sides of 0.0, (shifts,)."""
     steps = round(seconds / _SHIFT_STEP_SECONDS)
-    return np.linspace(-steps, steps, 2 * steps + 1) * _SHIFT_STEP_SECONDS
+    return np.arange(-steps, steps + 1, dtype=np.float64) * _SHIFT_STEP_SECONDS
 
 
 def _changes(chroma: Times, beats: Times) -> Times:
