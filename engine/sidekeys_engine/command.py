@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()  # here, where it may fail, and not while Python shuts down
     except InputError as error:
         _say_error(str(error))
         return USER_ERROR
@@ -38,8 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say("Stopped; nothing is left half-written.")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away, as `head` does; there is nobody left to tell.
-        sys.stdout = None
+        # The reader of our output went away, as `head` does; there is nobody left to tell, and
+        # Python must not try to write the rest when it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status
 

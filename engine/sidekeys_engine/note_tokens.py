@@ -133,21 +133,10 @@ class NoteTokens:
     def decode_strictly(
         self, token_ids: Iterable[int], *, steps: int = 8, cut_step: int | None = None
     ) -> list[tuple[int, int, int]]:
-        """Read a window strictly: every sequence of integers gives playable notes.
-
-        Unlike in the reference, a note-off of a silent pitch is nothing. A note struck again ends
-        where it is struck. A note-off in the step of its note-on is passed over, as in the
-        original code, and an unended note lasts until the cut.
-
-        Args:
-            token_ids: integers; decoding stops at the end token.
-            steps: length of the window; no note starts at it or later.
-            cut_step: where notes end at the latest; None is the window's end.
+        """Read a window strictly; what that means is said at ``Pop2PianoTokenizer.decode_window``.
 
         Returns:
-            (onset step, end step, pitch) of each note, by onset and pitch, with
-            ``0 <= onset < steps`` and ``onset < end <= cut_step``. Notes of one pitch never
-            overlap.
+            (onset step, end step, pitch) of each note, by onset and pitch.
         """
         cut = steps if cut_step is None else cut_step
         step, velocity = 0, 0
