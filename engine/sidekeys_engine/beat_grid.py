@@ -48,10 +48,14 @@ class Window:
     length_beats: float
     kept_beats: float
 
-    def step_positions(self, steps: int) -> Times:
-        """Borders of ``steps`` equal steps over the window: ``(steps + 1,)`` positions, beats."""
-        end = self.start_beats + self.length_beats
-        return np.asarray(np.linspace(self.start_beats, end, steps + 1), dtype=np.float64)
+    def step_positions(self, steps: int, *, before: int = 0) -> Times:
+        """Borders of ``steps`` equal steps over the window, and of as long ones before it.
+
+        Returns:
+            (before + steps + 1,) positions in beats.
+        """
+        borders = np.arange(-before, steps + 1) / steps
+        return np.asarray(self.start_beats + self.length_beats * borders, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

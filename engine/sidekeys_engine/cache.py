@@ -94,18 +94,19 @@ class KeyValueCache:
         """Number of tokens stored."""
         return self.layers[0].length if self.layers else 0
 
-    def advance_steps(self, steps: Tensor, last: int) -> Tensor:
+    def advance_steps(self, steps: Tensor, start: int, last: int) -> Tensor:
         """Steps of new tokens counted on from those of the tokens before.
 
         Args:
-            steps: (rows, tokens) int64, counted from zero.
+            steps: (rows, tokens) int64, counted from a window's start.
+            start: the step of a window's start.
             last: the largest step there is.
 
         Raises:
             ValueError: the tokens before came as a tuple, which does not tell their steps.
         """
         if self._steps is not None:
-            steps = (steps + self._steps).clamp(max=last)
+            steps = (steps - start + self._steps).clamp(max=last)
         elif self.get_seq_length():
             raise ValueError(
                 "a checkpoint with beat positions goes on from the KeyValueCache that it returned; "

@@ -21,6 +21,7 @@ from sidekeys_engine.json_settings import (
     check_number,
     shown,
 )
+from sidekeys_engine.vocabulary import TokenLayout
 
 ACTIVATIONS = ("relu", "gelu", "gelu_new", "silu")
 FEED_FORWARDS = ("relu", "gated-gelu")
@@ -36,12 +37,15 @@ _COUNTS = (
     "num_heads",
     "relative_attention_max_distance",
     "steps_per_window",
+    "steps_per_beat",
+    "velocity_levels",
 )
 _FLAGS = (
     "is_encoder_decoder",
     "use_cache",
     "scale_decoder_outputs",
     "beat_positions",
+    "held_notes",
     "output_attentions",
     "output_hidden_states",
     "return_dict",
@@ -79,7 +83,12 @@ class Pop2PianoConfig(JsonSettings):
         scale_decoder_outputs: multiply the decoder's output by ``d_model ** -0.5`` before the head.
             Files older than transformers 5 lack it and say it through ``tie_word_embeddings``.
         beat_positions: the model is told which step of the window each frame and token is at.
-        steps_per_window: steps, of half a beat, in a window; used with ``beat_positions``.
+        steps_per_window: steps in a window; used with ``beat_positions``.
+        steps_per_beat: steps in a beat; Pop2Piano's are half-beats.
+        context_steps: steps before the window that are heard too; used with ``beat_positions``.
+        velocity_levels: how loud a note can be told to be; 1 says only that it starts.
+        held_notes: a window's tokens begin with the pitches that sound on from the window before,
+            and notes that sound beyond its end are left open.
         chord_order: how the notes that start together are written, "ascending" or "descending" in
             pitch; the grammar of decoding keeps it.
         output_attentions: return attention weights from ``forward`` unless told otherwise.
@@ -126,6 +135,10 @@ class Pop2PianoConfig(JsonSettings):
         scale_decoder_outputs: bool | None = None,
         beat_positions: bool = False,
         steps_per_window: int = 8,
+        steps_per_beat: int = 2,
+        context_steps: int = 0,
+        velocity_levels: int = 1,
+        held_notes: bool = False,
         chord_order: str = "ascending",
         output_attentions: bool = False,
         output_hidden_states: bool = False,
@@ -162,6 +175,10 @@ class Pop2PianoConfig(JsonSettings):
         )
         self.beat_positions = beat_positions
         self.steps_per_window = steps_per_window
+        self.steps_per_beat = steps_per_beat
+        self.context_steps = context_steps
+        self.velocity_levels = velocity_levels
+        self.held_notes = held_notes
         self.chord_order = chord_order
         self.output_attentions = output_attentions
         self.output_hidden_states = output_hidden_states
@@ -178,6 +195,16 @@ class Pop2PianoConfig(JsonSettings):
     def is_gated_act(self) -> bool:
         """Whether the feed-forward layers are gated."""
         return self.feed_forward_proj.split("-")[0] == "gated"
+
+    @property
+    def heard_steps(self) -> int:
+        """Steps that a window's frames lie on: those of its context and its own."""
+        return self.context_steps + self.steps_per_window
+
+    @property
+    def layout(self) -> TokenLayout:
+        """Where the velocity and time tokens lie."""
+        return TokenLayout(self.vocab_size, self.velocity_levels)
 
     @property
     def hidden_size(self) -> int:
@@ -215,6 +242,9 @@ class Pop2PianoConfig(JsonSettings):
                 f'"relative_attention_num_buckets" ({self.relative_attention_num_buckets}), not '
                 f"{self.relative_attention_max_distance}"
             )
+        check_integer("context_steps", self.context_steps, least=0)
+        if self.context_steps and not self.beat_positions:
+            raise InputError('"context_steps" needs "beat_positions": true')
         check_number("dropout_rate", self.dropout_rate, least=0.0, below=1.0)
         check_number("layer_norm_epsilon", self.layer_norm_epsilon, above=0.0)
         check_number("initializer_factor", self.initializer_factor, least=0.0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,8 @@ import numpy.typing as npt
 from sidekeys_engine.beat_grid import BeatGrid, Window
 from sidekeys_engine.beat_tracking import is_silent, sounding_span
 from sidekeys_engine.notes import Note, Score
-from sidekeys_engine.pianist import Pianist, StepNote, Taste
+from sidekeys_engine.note_tokens import StepNote
+from sidekeys_engine.pianist import Pianist, Taste
 from sidekeys_engine.timeline import timeline
 
 # Windows that go through the model at once: more gains little speed and costs memory.
@@ -19,6 +21,9 @@ _WINDOWS_PER_BATCH = 32
 # Notes this short, cut off at a region's end, are not worth a hammer's stroke.
 _SHORTEST_BEATS = 1 / 16
 _SAME_MOMENT_SECONDS = 1e-3
+_SAME_EDGE_BEATS = 1e-6
+# Of notes from a checkpoint that knows none.
+_VELOCITY = 77
 # How far a tracked beat may lie before the sound that it belongs to.
 _EARLY_SECONDS = 0.1
 
@@ -63,11 +68,8 @@ def make_cover(
     duration_seconds = len(audio) / pianist.sampling_rate
     region = region or Region(0.0, duration_seconds)
     windows = _windows_of(region, grid, duration_seconds, pianist.window_beats)
-    notes = [
-        note
-        for window, steps in _played(audio, grid, windows, pianist, composer, taste, progress)
-        for note in window_notes(window, steps, pianist.steps_per_window)
-    ]
+    played = _played(audio, grid, windows, pianist, composer, taste, progress)
+    notes = song_notes(played, pianist.steps_per_window)
     heard = sounding_span(audio, pianist.sampling_rate)
     kept = _joined(_inside(notes, grid, region, heard))
     return _on_song_time(kept, grid, duration_seconds)
@@ -97,28 +99,49 @@ def _windows_of(
     ]
 
 
-def window_notes(window: Window, played: list[StepNote], steps: int) -> list[Note]:
-    """The notes that a window gives to the song, in beats of the grid.
+def song_notes(
+    played: Iterable[tuple[Window, Sequence[StepNote]]], steps: int
+) -> Iterator[Note]:
+    """The notes that windows give to the song, in beats of the grid.
 
     A window may hear further than it may play: notes that start beyond its kept beats belong to
-    the next window, and none sounds on into it.
+    the next window, and none sounds on into it, unless it is held there and the next window says
+    that it still sounds.
 
     Args:
-        window: where it lies.
-        played: what the model played in it.
-        steps: its length in steps.
+        played: windows in order, and what the model played in each.
+        steps: length of a window in steps.
+
+    Yields:
+        Notes, each when its end is known.
     """
-    positions = window.step_positions(steps).tolist()
-    end = window.start_beats + window.kept_beats
-    return [
-        Note(
-            onset_beats=positions[note.onset_step],
-            pitch=note.pitch,
-            duration_beats=min(positions[note.end_step], end) - positions[note.onset_step],
-        )
-        for note in played
-        if positions[note.onset_step] < end
-    ]
+    held: dict[int, Note] = {}
+    edge = -math.inf
+    for window, notes in played:
+        positions = window.step_positions(steps).tolist()
+        end = window.start_beats + window.kept_beats
+        before, held = held, {}
+        if abs(window.start_beats - edge) > _SAME_EDGE_BEATS:  # a window was left out
+            yield from before.values()
+            before = {}
+        edge = end
+        for note in notes:
+            onset, stop = positions[note.onset_step], positions[note.end_step]
+            if onset >= end:
+                continue
+            if not note.is_held_before:
+                whole = Note(onset, note.pitch, min(stop, end) - onset, note.velocity or _VELOCITY)
+            elif note.pitch in before:
+                whole = before.pop(note.pitch)
+                whole = replace(whole, duration_beats=min(stop, end) - whole.onset_beats)
+            else:
+                continue  # nobody struck it
+            if note.is_held_after or stop > end:
+                held[note.pitch] = whole
+            else:
+                yield whole
+        yield from before.values()
+    yield from held.values()
 
 
 def _played(
@@ -135,11 +158,15 @@ def _played(
         progress(0, len(windows))
     for first in range(0, len(windows), _WINDOWS_PER_BATCH):
         numbers, batch = zip(*windows[first : first + _WINDOWS_PER_BATCH], strict=True)
+        context = pianist.context_steps
         moments = np.stack(
-            [grid.seconds_at(w.step_positions(pianist.steps_per_window)) for w in batch]
+            [
+                grid.seconds_at(w.step_positions(pianist.steps_per_window, before=context))
+                for w in batch
+            ]
         )
         rate = pianist.sampling_rate
-        heard = [not is_silent(_slice(audio, rate, m[0], m[-1]), rate) for m in moments]
+        heard = [not is_silent(_slice(audio, rate, m[context], m[-1]), rate) for m in moments]
         if any(heard):
             played = pianist.play(audio, moments, composer, taste=taste, first_window=numbers[0])
             for window, steps, is_heard in zip(batch, played, heard, strict=True):
@@ -156,7 +183,7 @@ def _slice(
 
 
 def _inside(
-    notes: list[Note], grid: BeatGrid, region: Region, heard: tuple[float, float]
+    notes: Iterable[Note], grid: BeatGrid, region: Region, heard: tuple[float, float]
 ) -> Iterator[Note]:
     """The notes that start inside the region and while the song sounds; none outlasts the region.
 

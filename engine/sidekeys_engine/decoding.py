@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from sidekeys_engine.cache import KeyValueCache
+from sidekeys_engine.config import Pop2PianoConfig
 from sidekeys_engine.layers import Stack
-from sidekeys_engine.vocabulary import FIRST_TIME_ID
 
 
 class StepDecoder:
@@ -56,9 +56,11 @@ class StepDecoder:
             self._cross_bias = masked_bias(mask, encoded.dtype)
         # (rows, steps, heads, 1, frames): the cross-attention's bias for a token at each step.
         self._step_bias: Tensor | None = None
-        self._steps = torch.zeros(len(encoded), dtype=torch.long, device=encoded.device)
+        self._steps = torch.full(
+            (len(encoded),), stack.config.context_steps, dtype=torch.long, device=encoded.device
+        )
         if frame_steps is not None:
-            steps = torch.arange(stack.config.steps_per_window + 2, device=encoded.device)
+            steps = torch.arange(stack.config.heard_steps + 2, device=encoded.device)
             bias = step_bias(stack, frame_steps, steps.expand(len(encoded), -1))
             if self._cross_bias is not None:
                 bias = bias + self._cross_bias
@@ -86,7 +88,7 @@ class StepDecoder:
         hidden = self._embed(token_ids[:, None])
         cross_bias = self._cross_bias
         if self._step_bias is not None:
-            self._steps = step_after(self._steps, token_ids, self._stack.config.steps_per_window)
+            self._steps = step_after(self._steps, token_ids, self._stack.config)
             hidden = hidden + self._stack.step_embedding(self._steps)[:, None]
             rows = torch.arange(self.rows, device=self.device)
             cross_bias = self._step_bias[rows, self._steps]
@@ -111,22 +113,30 @@ def masked_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return bias.masked_fill_(mask == 0, torch.finfo(dtype).min)[:, None, None, :]
 
 
-def step_after(steps: Tensor, token_ids: Tensor, steps_per_window: int) -> Tensor:
-    """Step in the window after reading a token: time tokens move it, to one past the end at most.
+def step_after(steps: Tensor, token_ids: Tensor, config: Pop2PianoConfig) -> Tensor:
+    """Step after reading a token: time tokens move it, to one past the window's end at most.
 
     Args:
-        steps: int64, the step so far.
+        steps: int64, the step so far, counted from the context's first.
         token_ids: same shape, the token.
-        steps_per_window: length of the window in steps.
+        config: the vocabulary's layout and the window's length.
     """
-    moved = steps + (token_ids - FIRST_TIME_ID).clamp(min=0)
-    return moved.clamp(max=steps_per_window + 1)
+    moved = steps + (token_ids - config.layout.first_time_id).clamp(min=0)
+    return moved.clamp(max=config.heard_steps + 1)
 
 
-def token_steps(token_ids: Tensor, steps_per_window: int) -> Tensor:
-    """Step in the window at every token, its own time included; (rows, tokens) int64."""
-    moves = (token_ids - FIRST_TIME_ID).clamp(min=0)
-    return moves.cumsum(1).clamp(max=steps_per_window + 1)
+def token_steps(token_ids: Tensor, config: Pop2PianoConfig) -> Tensor:
+    """Step at every token, its own time included, counted from the context's first.
+
+    Args:
+        token_ids: (rows, tokens) int64.
+        config: the vocabulary's layout and the window's length.
+
+    Returns:
+        (rows, tokens) int64; one past the window's end at most.
+    """
+    moves = (token_ids - config.layout.first_time_id).clamp(min=0)
+    return (config.context_steps + moves.cumsum(1)).clamp(max=config.heard_steps + 1)
 
 
 def step_bias(stack: Stack, frame_steps: Tensor, token_steps: Tensor) -> Tensor:
@@ -140,7 +150,7 @@ def step_bias(stack: Stack, frame_steps: Tensor, token_steps: Tensor) -> Tensor:
     Returns:
         (rows, heads, tokens, frames).
     """
-    steps = stack.config.steps_per_window
+    steps = stack.config.heard_steps
     distance = frame_steps.clamp(max=steps)[:, None, :] - token_steps[:, :, None]
     row = distance.clamp(-steps, steps) + steps
     row = row.masked_fill(frame_steps[:, None, :] < 0, 2 * steps + 1)

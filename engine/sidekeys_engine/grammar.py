@@ -8,10 +8,10 @@ from torch import Tensor
 from sidekeys_engine.vocabulary import (
     END_ID,
     FIRST_NOTE_ID,
-    FIRST_TIME_ID,
     NOTE_OFF_ID,
     NOTE_ON_ID,
     PITCHES,
+    TokenLayout,
 )
 
 _NO_GROUP, _OFF_GROUP, _ON_GROUP = 0, 1, 2
@@ -24,30 +24,38 @@ class NoteGrammar:
     start there. A note ends only if it sounds and starts only if it does not; no note starts at
     the window's end; every note has ended when the end token comes. Notes of one group are
     written in one order of pitch: those that end low to high, those that start low to high or high
-    to low, as the checkpoint was trained.
+    to low, as the checkpoint was trained. Velocity tokens may change inside a chord.
+
+    Where notes are held over a window's edges, the pitches that sound on from the window before
+    come first, low to high, before any time; no moment lies at the window's end; and the end token
+    leaves open what sounds beyond it.
 
     Args:
         rows: windows in the batch.
-        vocabulary_size: number of tokens the model knows.
+        layout: where the vocabulary's velocity and time tokens lie.
         steps: length of the window in steps.
         descending: whether notes that start together are written from high to low.
+        held_notes: whether notes are held over a window's edges.
         device: where the tokens lie.
     """
 
     def __init__(
         self,
         rows: int,
-        vocabulary_size: int,
+        layout: TokenLayout,
         steps: int,
         *,
         descending: bool = False,
+        held_notes: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
-        self._vocabulary_size = vocabulary_size
+        self._layout = layout
         self._steps = steps
         self._descending = descending
+        self._held_notes = held_notes
         self._pitches = torch.arange(PITCHES, device=device)
-        self._moves = torch.arange(vocabulary_size - FIRST_TIME_ID, device=device)
+        self._levels = torch.arange(1, layout.velocity_levels + 1, device=device)
+        self._moves = torch.arange(layout.longest_move + 1, device=device)
         self._time = torch.zeros(rows, dtype=torch.long, device=device)
         self._velocity = torch.zeros_like(self._time)
         self._group = torch.zeros_like(self._time)
@@ -59,57 +67,69 @@ class NoteGrammar:
 
     def allowed(self) -> Tensor:
         """The tokens that may come next, (rows, vocabulary) bool; never none in a row."""
-        ok = torch.zeros(
-            len(self._time), self._vocabulary_size, dtype=torch.bool, device=self._time.device
-        )
+        layout, device = self._layout, self._time.device
+        ok = torch.zeros(len(self._time), layout.size, dtype=torch.bool, device=device)
         last = self._last_pitch[:, None]
-        starting = (self._velocity == 1)[:, None]
-        inside = self._time < self._steps
+        starting = (self._velocity > 0)[:, None]
+        started = self._started[:, None]
+        inside = (self._time < self._steps)[:, None]
         any_sounds = self._sounding.any(1)
         # A window may end, or time may move, when the moment at hand is complete.
         complete = (self._has_note | ~self._started) & ~self._needs_note
 
         rising = self._pitches > last
         falling = (last < 0) | (self._pitches < last)
-        ordered = torch.where(starting, falling, rising) if self._descending else rising
+        startable = ~self._sounding & inside & (falling if self._descending else rising)
         # At the window's end every sounding note must end, so their order leaves no choice.
         lowest = self._sounding & (self._sounding.cumsum(1) == 1)
-        endable = torch.where(inside[:, None], self._sounding, lowest)
-        playable = torch.where(starting, ~self._sounding & inside[:, None], endable)
-        ok[:, FIRST_NOTE_ID : FIRST_NOTE_ID + PITCHES] = playable & ordered & self._started[:, None]
+        endable = torch.where(inside, self._sounding, lowest) & rising
+        before_time = rising if self._held_notes else torch.zeros_like(rising)
+        playable = torch.where(started, torch.where(starting, startable, endable), before_time)
+        ok[:, FIRST_NOTE_ID : FIRST_NOTE_ID + PITCHES] = playable
+
         may_switch = self._started & ~self._needs_note
         ok[:, NOTE_OFF_ID] = (
-            may_switch & (self._velocity == 1) & (self._group == _NO_GROUP) & any_sounds
+            may_switch & (self._velocity > 0) & (self._group == _NO_GROUP) & any_sounds
         )
-        ok[:, NOTE_ON_ID] = may_switch & (self._velocity == 0) & (self._group != _ON_GROUP) & inside
+        # After a chord's last note only a lower one, or a higher one, may follow; else any.
+        has_room = torch.where(self._group == _ON_GROUP, startable.any(1), inside[:, 0])
+        is_new = self._levels != self._velocity[:, None]
+        ok[:, NOTE_ON_ID : layout.first_time_id] = (may_switch & has_room)[:, None] & is_new
+
         reached = self._time[:, None] + self._moves
-        moves = (reached <= self._steps) & ((self._moves > 0) | ~self._started[:, None])
-        # At the window's end notes can only end, so there is nothing to go there for in silence.
-        moves &= any_sounds[:, None] | (reached < self._steps)
-        ok[:, FIRST_TIME_ID:] = moves & complete[:, None]
-        ok[:, END_ID] = complete & ~any_sounds
+        moves = (reached <= self._steps) & ((self._moves > 0) | ~started)
+        # At the window's end notes can only end: in silence, or where they may be left open,
+        # there is nothing to go there for.
+        may_arrive = torch.zeros_like(any_sounds) if self._held_notes else any_sounds
+        moves &= may_arrive[:, None] | (reached < self._steps)
+        ok[:, layout.first_time_id :] = moves & complete[:, None]
+        ok[:, END_ID] = complete if self._held_notes else complete & ~any_sounds
         # After the last pitch of an order nothing may be left; the window then ends there.
         ok[:, END_ID] |= ~ok.any(1)
         return ok
 
     def advance(self, token_ids: Tensor) -> None:
         """Follow the chosen tokens, (rows,) int64."""
+        first_time = self._layout.first_time_id
         is_note = (token_ids >= FIRST_NOTE_ID) & (token_ids < NOTE_OFF_ID)
-        is_velocity = (token_ids == NOTE_OFF_ID) | (token_ids == NOTE_ON_ID)
-        is_time = token_ids >= FIRST_TIME_ID
+        is_velocity = (token_ids >= NOTE_OFF_ID) & (token_ids < first_time)
+        is_time = token_ids >= first_time
 
         pitch = (token_ids - FIRST_NOTE_ID).clamp(0, PITCHES - 1)[:, None]
-        starts = self._velocity == 1
-        now = torch.where(is_note, starts, self._sounding.gather(1, pitch)[:, 0])
+        starts = self._velocity > 0
+        sounds = starts | ~self._started
+        now = torch.where(is_note, sounds, self._sounding.gather(1, pitch)[:, 0])
         self._sounding.scatter_(1, pitch, now[:, None])
 
+        # A chord goes on in its order of pitch when only its loudness changes.
+        new_order = (is_velocity & (self._group != _ON_GROUP)) | is_time
         group = torch.where(starts, _ON_GROUP, _OFF_GROUP)
         self._velocity = torch.where(is_velocity, token_ids - NOTE_OFF_ID, self._velocity)
         self._group = torch.where(is_note, group, self._group)
         self._group = torch.where(is_time, _NO_GROUP, self._group)
         self._last_pitch = torch.where(is_note, pitch[:, 0], self._last_pitch)
-        self._last_pitch = self._last_pitch.masked_fill(is_velocity | is_time, -1)
-        self._time = self._time + torch.where(is_time, token_ids - FIRST_TIME_ID, 0)
+        self._last_pitch = self._last_pitch.masked_fill(new_order, -1)
+        self._time = self._time + torch.where(is_time, token_ids - first_time, 0)
         self._started |= is_time
         self._has_note = (self._has_note | is_note) & ~is_time
         self._needs_note = (self._needs_note | is_velocity) & ~is_note

@@ -246,7 +246,7 @@ class Stack(nn.Module):
         )
         self.final_layer_norm = LayerNorm(config)
         if config.beat_positions:
-            steps = config.steps_per_window
+            steps = config.heard_steps
             # The encoder knows steps 0..steps (the last: beyond the window); the decoder one more,
             # for a token sequence that runs past the window's end.
             rows = steps + 2 if is_decoder else steps + 1
@@ -391,8 +391,10 @@ def initialize(module: nn.Module, config: Pop2PianoConfig) -> None:
 
 def _step_slopes(config: Pop2PianoConfig) -> Tensor:
     """Cross-attention bias that prefers frames of the token's own step, sharper in some heads."""
-    steps = config.steps_per_window
+    steps = config.heard_steps
+    # Slopes for half-beats; a finer step is a shorter distance.
     slopes = torch.tensor([4.0, 2.0, 1.0, 0.5, 0.25])[: config.num_heads]
+    slopes = slopes * 2 / config.steps_per_beat
     slopes = F.pad(slopes, (0, config.num_heads - len(slopes)))
     distance = (torch.arange(2 * steps + 1) - steps).abs()
     bias = -distance[:, None] * slopes

@@ -264,9 +264,10 @@ class Pop2PianoForConditionalGeneration(Pop2PianoNetwork):
             return None
         return NoteGrammar(
             rows,
-            self.config.vocab_size,
+            self.config.layout,
             self.config.steps_per_window,
             descending=self.config.chord_order == "descending",
+            held_notes=self.config.held_notes,
             device=self.device,
         )
 

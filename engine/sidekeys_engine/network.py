@@ -95,7 +95,7 @@ class Pop2PianoNetwork(nn.Module):
             (rows, frames, d_model).
         """
         if frame_steps is not None and self.config.beat_positions:
-            steps = frame_steps.clamp(0, self.config.steps_per_window)
+            steps = frame_steps.clamp(0, self.config.heard_steps)
             is_frame = (frame_steps >= 0)[:, :, None]
             inputs_embeds = inputs_embeds + self.encoder.step_embedding(steps) * is_frame
         positions = torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device)
@@ -336,7 +336,7 @@ class Pop2PianoNetwork(nn.Module):
             frames: frames of a window, padding included.
             mask: (rows, frames), 0 for padding, which lies beyond the last step.
         """
-        steps = self.config.steps_per_window
+        steps = self.config.heard_steps
         counts = torch.full((rows, 1), frames, device=self.device)
         if mask is not None:
             counts = mask.sum(1, keepdim=True).clamp(min=1)
@@ -379,11 +379,12 @@ class Pop2PianoNetwork(nn.Module):
             cross_bias = masked_bias(attention_mask, bias.dtype)
         if frame_steps is not None:
             # Embeddings tell no time, so a decoder fed with them stays at the window's start.
-            steps = torch.zeros(rows, tokens, dtype=torch.long, device=self.device)
+            start = self.config.context_steps
+            steps = torch.full((rows, tokens), start, device=self.device)
             if token_ids is not None:
-                steps = token_steps(token_ids.to(self.device), self.config.steps_per_window)
+                steps = token_steps(token_ids.to(self.device), self.config)
                 if cache is not None:
-                    steps = cache.advance_steps(steps, self.config.steps_per_window + 1)
+                    steps = cache.advance_steps(steps, start, self.config.heard_steps + 1)
             embeds = embeds + self.decoder.step_embedding(steps)
             by_step = step_bias(self.decoder, frame_steps, steps)
             cross_bias = by_step if cross_bias is None else by_step + cross_bias

@@ -1,12 +1,13 @@
 """One window's notes to token ids and back, for a vocabulary of any size.
 
-Time tokens are relative: each says how many steps (half-beats) pass before what follows it.
+Time tokens are relative: each says how many steps pass before what follows it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ import numpy.typing as npt
 
 from sidekeys_engine.vocabulary import (
     FIRST_NOTE_ID,
-    FIRST_TIME_ID,
     NOTE_OFF_ID,
     PITCHES,
     SPECIAL_TOKENS,
-    VELOCITIES,
+    TokenLayout,
+    level_of_velocity,
+    velocity_of_level,
 )
 
 SPECIAL, NOTE, VELOCITY, TIME = "TOKEN_SPECIAL", "TOKEN_NOTE", "TOKEN_VELOCITY", "TOKEN_TIME"
@@ -28,6 +30,28 @@ UNKNOWN_ID = SPECIAL_TOKENS - 1
 NoteRows = npt.NDArray[np.int64]
 """(notes, 4): onset step, offset step, pitch, velocity."""
 NO_NOTES: NoteRows = np.empty((0, 4), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class StepNote:
+    """A note in steps of its window: ``0 <= onset_step < end_step``.
+
+    Attributes:
+        onset_step: where it starts; the window's start for a note that was held into it.
+        end_step: where it ends; the window's end for a note that is held beyond it.
+        pitch: MIDI pitch.
+        velocity: MIDI velocity; None where the vocabulary has none, and for a note held into the
+            window, which got its own when it was struck.
+        is_held_before: it sounds on from the window before.
+        is_held_after: it sounds on into the next window.
+    """
+
+    onset_step: int
+    end_step: int
+    pitch: int
+    velocity: int | None = None
+    is_held_before: bool = False
+    is_held_after: bool = False
 
 
 class NoteTokens:
@@ -50,6 +74,9 @@ class NoteTokens:
         )
         if self._longest_move < 1:
             raise ValueError("it has no time tokens")
+        self.velocity_levels = max(
+            (n for kind, n in self._tokens.values() if kind == VELOCITY), default=1
+        )
 
     def spoken(self, token_ids: Iterable[int]) -> Iterator[tuple[str, int]]:
         """Yield kind and number of each token up to the end token; unknown ids are passed over."""
@@ -130,30 +157,80 @@ class NoteTokens:
         in_order: NoteRows = decoded[(decoded[:, 0] * 128 + decoded[:, 1]).argsort()]
         return in_order
 
+    def encode_window(self, notes: Iterable[StepNote], *, descending: bool) -> list[int]:
+        """Write a window's notes as a model with velocities and held notes is trained to.
+
+        First the pitches held into the window, low to high; then for each moment its time, the
+        notes that end, low to high, and those that start, each level told where it changes. What
+        is held beyond the window is left open.
+
+        Args:
+            notes: of one window; a pitch must end before it is struck again.
+            descending: whether notes that start together are written from high to low.
+        """
+        ends: dict[int, list[int]] = {}
+        starts: dict[int, list[tuple[int, int]]] = {}
+        held = []
+        for note in notes:
+            if note.is_held_before:
+                held.append(note.pitch)
+            else:
+                level = level_of_velocity(note.velocity or 0, self.velocity_levels)
+                starts.setdefault(note.onset_step, []).append((note.pitch, level))
+            if not note.is_held_after:
+                ends.setdefault(note.end_step, []).append(note.pitch)
+        ids = [self._id(pitch, NOTE) for pitch in sorted(held)]
+        before, said = 0, 0
+        for step in sorted(ends.keys() | starts.keys()):
+            ids += self._moved(step - before)
+            before = step
+            group = [(pitch, 0) for pitch in sorted(ends.get(step, []))]
+            group += sorted(starts.get(step, []), reverse=descending)
+            for pitch, level in group:
+                if level != said:
+                    said = level
+                    ids.append(self._id(level, VELOCITY))
+                ids.append(self._id(pitch, NOTE))
+        return [*ids, self._end_id]
+
     def decode_strictly(
-        self, token_ids: Iterable[int], *, steps: int = 8, cut_step: int | None = None
-    ) -> list[tuple[int, int, int]]:
+        self,
+        token_ids: Iterable[int],
+        *,
+        steps: int = 8,
+        cut_step: int | None = None,
+        held_notes: bool = False,
+    ) -> list[StepNote]:
         """Read a window strictly; what that means is said at ``Pop2PianoTokenizer.decode_window``.
 
         Returns:
-            (onset step, end step, pitch) of each note, by onset and pitch.
+            The notes by onset and pitch.
         """
         cut = steps if cut_step is None else cut_step
-        step, velocity = 0, 0
-        onsets: dict[int, int] = {}
-        notes: list[tuple[int, int, int]] = []
+        step, velocity, has_started = 0, 0, False
+        open_notes: dict[int, StepNote] = {}
+        notes: list[StepNote] = []
         for kind, number in self.spoken(token_ids):
             if kind == TIME:
-                step = min(step + number, cut)
+                step, has_started = min(step + number, cut), True
             elif kind == VELOCITY:
                 velocity = number
+            elif kind == NOTE and not has_started:
+                if held_notes:
+                    open_notes[number] = StepNote(0, cut, number, is_held_before=True)
             elif kind == NOTE:
-                if onsets.get(number, step) < step:
-                    notes.append((onsets.pop(number), step, number))
+                before = open_notes.get(number)
+                if before is not None and before.onset_step < step:
+                    notes.append(replace(open_notes.pop(number), end_step=step))
                 if velocity and step < min(steps, cut):
-                    onsets.setdefault(number, step)
-        notes += [(onset, cut, pitch) for pitch, onset in onsets.items()]
-        return sorted(notes, key=lambda note: (note[0], note[2]))
+                    struck = StepNote(step, cut, number, self._loudness(velocity))
+                    open_notes.setdefault(number, struck)
+        notes += [replace(note, is_held_after=held_notes) for note in open_notes.values()]
+        return sorted(notes, key=lambda note: (note.onset_step, note.pitch))
+
+    def _loudness(self, level: int) -> int | None:
+        """The MIDI velocity of a level; None where there is but one."""
+        return velocity_of_level(level, self.velocity_levels) if self.velocity_levels > 1 else None
 
     def _moved(self, steps: int) -> list[int]:
         """Time tokens that move on by so many steps."""
@@ -165,20 +242,31 @@ class NoteTokens:
         return self._words.get(f"{number}_{kind}", UNKNOWN_ID)
 
 
-def default_vocabulary(size: int) -> dict[str, int]:
-    """Return the usual layout: 4 special tokens, 128 notes, 2 velocities, and times for the rest.
+def default_vocabulary(size: int, velocity_levels: int = 1) -> dict[str, int]:
+    """Return the usual layout: 4 special tokens, 128 notes, velocities, and times for the rest.
 
     Args:
         size: number of tokens, at least one time beyond 0 among them.
+        velocity_levels: velocities beside 0.
 
     Raises:
         ValueError: too small a size.
     """
-    if size < FIRST_TIME_ID + 2:
+    layout = TokenLayout(size, velocity_levels)
+    if layout.longest_move < 1:
         raise ValueError(f"a vocabulary of {size} has no time tokens")
-    counts = {SPECIAL: SPECIAL_TOKENS, NOTE: PITCHES, VELOCITY: VELOCITIES}
-    starts = {SPECIAL: 0, NOTE: FIRST_NOTE_ID, VELOCITY: NOTE_OFF_ID, TIME: FIRST_TIME_ID}
-    counts[TIME] = size - FIRST_TIME_ID
+    starts = {
+        SPECIAL: 0,
+        NOTE: FIRST_NOTE_ID,
+        VELOCITY: NOTE_OFF_ID,
+        TIME: layout.first_time_id,
+    }
+    counts = {
+        SPECIAL: SPECIAL_TOKENS,
+        NOTE: PITCHES,
+        VELOCITY: 1 + velocity_levels,
+        TIME: layout.longest_move + 1,
+    }
     return {
         f"{number}_{kind}": start + number
         for kind, start in starts.items()

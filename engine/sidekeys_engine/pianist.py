@@ -14,6 +14,7 @@ from sidekeys_engine.checkpoint import BUILTIN, find_checkpoint
 from sidekeys_engine.composers import in_order
 from sidekeys_engine.config import GenerationConfig
 from sidekeys_engine.errors import InputError
+from sidekeys_engine.note_tokens import StepNote
 from sidekeys_engine.outputs import GenerateOutput
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from sidekeys_engine.tokenizer import Pop2PianoTokenizer
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-STEPS_PER_BEAT = 2
-"""Pop2Piano's grid: half-beats (arXiv 2211.00895, section 3.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +46,6 @@ class Taste:
         if self.temperature == 0:
             return plain
         return plain.updated(do_sample=True, temperature=self.temperature, seed=self.seed)
-
-
-@dataclass(frozen=True, slots=True)
-class StepNote:
-    """A note in steps of its window: ``0 <= onset_step < end_step``."""
-
-    onset_step: int
-    end_step: int
-    pitch: int
 
 
 @dataclass(frozen=True)
@@ -115,9 +105,14 @@ class Pianist:
         return self.model.config.steps_per_window
 
     @property
+    def context_steps(self) -> int:
+        """Steps that are heard before a window."""
+        return self.model.config.context_steps
+
+    @property
     def window_beats(self) -> float:
         """Length of a window in beats."""
-        return self.steps_per_window / STEPS_PER_BEAT
+        return self.steps_per_window / self.model.config.steps_per_beat
 
     def play(
         self,
@@ -132,14 +127,23 @@ class Pianist:
 
         Args:
             audio: (samples,) mono at `sampling_rate`.
-            step_seconds: (windows, steps + 1) rising moments of each window's steps.
+            step_seconds: (windows, context steps + steps + 1) rising moments of each window's
+                steps, those of its context before them.
             composer: one for all windows, or one for each.
             taste: how notes are chosen; the likeliest ones by default.
             first_window: number of the first window in its song, which draws its random numbers.
 
         Returns:
             For every window its notes, by onset and pitch, none past the window's end.
+
+        Raises:
+            ValueError: moments that are not those of the checkpoint's steps.
         """
+        config = self.model.config
+        if step_seconds.shape[1:] != (config.heard_steps + 1,):
+            raise ValueError(
+                f"step_seconds is (windows, {config.heard_steps + 1}), not {step_seconds.shape}"
+            )
         heard = self.feature_extractor.log_mel_windows(
             audio, step_seconds, device=self.model.device
         )
@@ -153,10 +157,9 @@ class Pianist:
         )
         assert not isinstance(tokens, GenerateOutput)
         return [
-            [
-                StepNote(*note)
-                for note in self.tokenizer.decode_window(row[1:], steps=self.steps_per_window)
-            ]
+            self.tokenizer.decode_window(
+                row[1:], steps=config.steps_per_window, held_notes=config.held_notes
+            )
             for row in tokens.tolist()
         ]
 

@@ -17,6 +17,7 @@ from sidekeys_engine.note_tokens import (
     UNKNOWN_ID,
     NoteRows,
     NoteTokens,
+    StepNote,
     as_numpy,
     default_vocabulary,
 )
@@ -421,8 +422,13 @@ class Pop2PianoTokenizer:
         return midi
 
     def decode_window(
-        self, token_ids: Iterable[int], *, steps: int = 8, cut_step: int | None = None
-    ) -> list[tuple[int, int, int]]:
+        self,
+        token_ids: Iterable[int],
+        *,
+        steps: int = 8,
+        cut_step: int | None = None,
+        held_notes: bool = False,
+    ) -> list[StepNote]:
         """Decode one window strictly: every sequence of integers gives playable notes.
 
         Unlike in the reference, a note-off of a silent pitch is nothing. A note struck again ends
@@ -433,13 +439,16 @@ class Pop2PianoTokenizer:
             token_ids: integers; decoding stops at the end token.
             steps: length of the window; no note starts at it or later.
             cut_step: where notes end at the latest; None is the window's end.
+            held_notes: whether pitches before the first time token sound on from the window
+                before, and unended notes into the next one.
 
         Returns:
-            (onset step, end step, pitch) of each note, by onset and pitch, with
-            ``0 <= onset < steps`` and ``onset < end <= cut_step``. Notes of one pitch never
-            overlap.
+            The notes by onset and pitch, with ``0 <= onset < steps`` and ``onset < end <=
+            cut_step``. Notes of one pitch never overlap.
         """
-        return self._note_tokens.decode_strictly(token_ids, steps=steps, cut_step=cut_step)
+        return self._note_tokens.decode_strictly(
+            token_ids, steps=steps, cut_step=cut_step, held_notes=held_notes
+        )
 
     def save_vocabulary(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None

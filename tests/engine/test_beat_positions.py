@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from sidekeys_engine import Pop2PianoForConditionalGeneration
-from sidekeys_engine.vocabulary import END_ID, FIRST_TIME_ID, NOTE_ON_ID
+from sidekeys_engine.vocabulary import END_ID, NOTE_ON_ID
 
+FIRST_TIME_ID = 134
 VECTORS = Path(__file__).parents[1] / "data" / "small_v0_test_vectors.npz"
 
 

@@ -12,9 +12,10 @@ import pytest
 from sidekeys_engine import cover
 from sidekeys_engine.audio import load_audio
 from sidekeys_engine.beat_grid import BeatGrid, Window
-from sidekeys_engine.cover import Region, make_cover, window_notes
+from sidekeys_engine.cover import Region, make_cover, song_notes
 from sidekeys_engine.notes import Meter, Note, Score
-from sidekeys_engine.pianist import Pianist, StepNote, Taste
+from sidekeys_engine.note_tokens import StepNote
+from sidekeys_engine.pianist import Pianist, Taste
 from sidekeys_engine.tempo_map import seconds_at_beats
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -152,7 +153,7 @@ def test_a_short_region_works(
 def test_a_window_gives_away_no_note_beyond_its_kept_beats() -> None:
     window = Window(start_beats=8.0, length_beats=4.0, kept_beats=3.0)
     played = [StepNote(0, 8, 60), StepNote(5, 6, 62), StepNote(6, 8, 64)]
-    assert window_notes(window, played, 8) == [Note(8.0, 60, 3.0), Note(10.5, 62, 0.5)]
+    assert sorted(song_notes([(window, played)], 8)) == [Note(8.0, 60, 3.0), Note(10.5, 62, 0.5)]
 
 
 def test_progress_counts_all_windows(song: np.ndarray, grid: BeatGrid, pianist: Pianist) -> None:

@@ -12,12 +12,13 @@ from sidekeys_engine.grammar import NoteGrammar
 from sidekeys_engine.vocabulary import (
     END_ID,
     FIRST_NOTE_ID,
-    FIRST_TIME_ID,
     NOTE_OFF_ID,
     NOTE_ON_ID,
+    TokenLayout,
 )
 
-VOCABULARY = FIRST_TIME_ID + 10
+LAYOUT = TokenLayout(144)
+FIRST_TIME_ID = LAYOUT.first_time_id
 
 
 def spell(*words: str) -> list[int]:
@@ -28,7 +29,7 @@ def spell(*words: str) -> list[int]:
 
 
 def accepts(words: str, *, descending: bool = False) -> bool:
-    grammar = NoteGrammar(1, VOCABULARY, 8, descending=descending)
+    grammar = NoteGrammar(1, LAYOUT, 8, descending=descending)
     for token in spell(*words.split()):
         if not grammar.allowed()[0, token]:
             return False
@@ -103,11 +104,11 @@ def notes_of(tokens: list[int]) -> list[tuple[int, int, int]]:
 def test_any_scores_end_in_a_playable_window(seed: int, descending: bool, end_bias: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     rows = 4
-    grammar = NoteGrammar(rows, VOCABULARY, 8, descending=descending)
+    grammar = NoteGrammar(rows, LAYOUT, 8, descending=descending)
     written: list[list[int]] = [[] for _ in range(rows)]
     ended = torch.zeros(rows, dtype=torch.bool)
     for _ in range(3000):
-        scores = torch.randn(rows, VOCABULARY, generator=generator)
+        scores = torch.randn(rows, LAYOUT.size, generator=generator)
         scores[:, END_ID] += end_bias
         scores[:, FIRST_TIME_ID:] += 2
         allowed = grammar.allowed()
@@ -126,7 +127,7 @@ def test_any_scores_end_in_a_playable_window(seed: int, descending: bool, end_bi
 
 
 def test_rows_can_be_reordered_and_dropped() -> None:
-    grammar = NoteGrammar(2, VOCABULARY, 8)
+    grammar = NoteGrammar(2, LAYOUT, 8)
     for token in zip(spell("t0", "on", "n60"), spell("t1", "on", "n62"), strict=True):
         grammar.advance(torch.tensor(token))
     before = grammar.allowed()
