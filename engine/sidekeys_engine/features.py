@@ -40,7 +40,9 @@ class Pop2PianoFeatureExtractor:
         hop_length: samples from one frame to the next.
         min_frequency: lower edge of the lowest mel band, in Hz; the highest ends at Nyquist.
         feature_size: number of mel bands.
-        num_bars: length of a window in units of four half-beats.
+        num_bars: length of a window in units of four steps.
+        steps_per_beat: steps a beat is divided into unless a call says otherwise.
+        context_steps: steps before each window that belong to its frames.
         **kwargs: further settings of a checkpoint's JSON, kept for ``to_dict``.
     """
 
@@ -56,6 +58,8 @@ class Pop2PianoFeatureExtractor:
         min_frequency: float = 10.0,
         feature_size: int = 512,
         num_bars: int = 2,
+        steps_per_beat: int = 2,
+        context_steps: int = 0,
         **kwargs: Any,
     ) -> None:
         sizes = {
@@ -64,7 +68,10 @@ class Pop2PianoFeatureExtractor:
             "hop_length": hop_length,
             "feature_size": feature_size,
             "num_bars": num_bars,
+            "steps_per_beat": steps_per_beat,
         }
+        if not (isinstance(context_steps, int) and context_steps >= 0):
+            raise ValueError(f"context_steps is a whole number from zero, not {context_steps!r}")
         for name, size in sizes.items():
             if not (isinstance(size, int) and size > 0):
                 raise ValueError(f"{name} is a whole number above zero, not {size!r}")
@@ -79,6 +86,8 @@ class Pop2PianoFeatureExtractor:
         self.min_frequency = min_frequency
         self.feature_size = feature_size
         self.num_bars = num_bars
+        self.steps_per_beat = steps_per_beat
+        self.context_steps = context_steps
         self._log_mel = LogMel(
             sampling_rate=sampling_rate,
             window_size=window_size,
@@ -93,7 +102,7 @@ class Pop2PianoFeatureExtractor:
         self,
         audio: Any,
         sampling_rate: int | Sequence[int],
-        steps_per_beat: int = 2,
+        steps_per_beat: int | None = None,
         resample: bool = True,
         return_attention_mask: bool | None = False,
         return_tensors: str | None = None,
@@ -112,7 +121,8 @@ class Pop2PianoFeatureExtractor:
                 shorter one is taken for the channels, and they are mixed to mono. Integers are
                 scaled to -1..1. A batch is a list or a tuple of such arrays, tensors or lists.
             sampling_rate: of the audio, in Hz; for a batch one number or one for each song.
-            steps_per_beat: steps a beat is divided into; the models are trained with 2.
+            steps_per_beat: steps a beat is divided into; None takes what the model was trained
+                with, which is 2 for Pop2Piano.
             resample: whether audio of another rate is resampled to the extractor's own.
             return_attention_mask: whether masks are added; None adds them to batches.
             return_tensors: ``"pt"`` for torch tensors; numpy arrays otherwise.
@@ -136,6 +146,7 @@ class Pop2PianoFeatureExtractor:
         """
         is_batched = _is_batch(audio)
         songs = list(audio) if is_batched else [audio]
+        steps_per_beat = self.steps_per_beat if steps_per_beat is None else steps_per_beat
         rates = [
             _checked_rate(r) for r in _one_for_each(sampling_rate, len(songs), "sampling_rate")
         ]
@@ -217,8 +228,14 @@ class Pop2PianoFeatureExtractor:
             "min_frequency": self.min_frequency,
             "feature_size": self.feature_size,
             "num_bars": self.num_bars,
+            **self._own_settings(),
             **copy.deepcopy(self._extra_settings),
         }
+
+    def _own_settings(self) -> dict[str, int]:
+        """The settings that the reference does not know, where they are not as it works."""
+        own = {"steps_per_beat": (self.steps_per_beat, 2), "context_steps": (self.context_steps, 0)}
+        return {name: value for name, (value, usual) in own.items() if value != usual}
 
     def _beatsteps(
         self, samples: FloatArray, rate: int, given: Any, tracker: str, steps_per_beat: int
@@ -254,13 +271,17 @@ class Pop2PianoFeatureExtractor:
         relative = beatsteps - beatsteps[0]
         further = _interpolated(relative, 1, further=(self.num_bars + 1) * 4 + 1)
         rate = self.sampling_rate
+        # What comes before the first window is heard too, as far as its context reaches.
+        lead = self.context_steps * float(relative[1])
         song = slice_with_silence(
-            torch.from_numpy(samples), int(beatsteps[0] * rate), int(beatsteps[-1] * rate)
+            torch.from_numpy(samples), int((beatsteps[0] - lead) * rate), int(beatsteps[-1] * rate)
         )
+        before = -relative[1] * np.arange(self.context_steps, 0, -1)
+        heard = np.concatenate([before, further]) + lead if self.context_steps else further
         starts = range(0, len(relative), window_steps)
         ends = [min(start + window_steps, len(relative)) for start in starts]
         cuts = [
-            (int(further[start] * rate), int(further[end] * rate))
+            (int(heard[start] * rate), int(heard[end + self.context_steps] * rate))
             for start, end in zip(starts, ends, strict=True)
         ]
         longest = max(end - start for start, end in cuts)

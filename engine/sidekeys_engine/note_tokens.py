@@ -242,6 +242,37 @@ class NoteTokens:
         return self._words.get(f"{number}_{kind}", UNKNOWN_ID)
 
 
+def join_windows(windows: Iterable[Iterable[StepNote]], steps: int) -> list[StepNote]:
+    """The notes of windows that follow each other, those held over an edge as one.
+
+    Args:
+        windows: the notes of each.
+        steps: length of a window.
+
+    Returns:
+        The notes in steps from the first window's start, by onset and pitch. A note that is held
+        into a window which nobody struck before is left out.
+    """
+    notes: list[StepNote] = []
+    held: dict[int, StepNote] = {}
+    for number, window in enumerate(windows):
+        first, before, held = number * steps, held, {}
+        for note in window:
+            moved = replace(note, onset_step=note.onset_step + first, end_step=note.end_step + first)
+            if note.is_held_before:
+                if note.pitch not in before:
+                    continue
+                struck = before.pop(note.pitch)
+                moved = replace(struck, end_step=moved.end_step)
+            if note.is_held_after:
+                held[note.pitch] = moved
+            else:
+                notes.append(moved)
+        notes += before.values()
+    notes += held.values()
+    return sorted(notes, key=lambda note: (note.onset_step, note.pitch))
+
+
 def default_vocabulary(size: int, velocity_levels: int = 1) -> dict[str, int]:
     """Return the usual layout: 4 special tokens, 128 notes, velocities, and times for the rest.
 

@@ -32,7 +32,7 @@ class Pop2PianoProcessor:
         self,
         audio: Any = None,
         sampling_rate: int | Sequence[int] | None = None,
-        steps_per_beat: int = 2,
+        steps_per_beat: int | None = None,
         resample: bool = True,
         notes: Any = None,
         padding: bool | str = False,
@@ -48,7 +48,8 @@ class Pop2PianoProcessor:
         Args:
             audio: a song or a batch of songs, see ``Pop2PianoFeatureExtractor``.
             sampling_rate: of the audio, in Hz; one number, or one for each song.
-            steps_per_beat: steps a beat is divided into.
+            steps_per_beat: steps a beat is divided into; None takes what the model was trained
+                with.
             resample: whether audio of another rate is resampled to the extractor's own.
             notes: notes of a window or of several, see ``Pop2PianoTokenizer``.
             padding: how rows of tokens are padded.
@@ -104,7 +105,7 @@ class Pop2PianoProcessor:
         feature_extractor_output: Mapping[str, Any] | None = None,
         return_midi: bool = True,
         *,
-        steps_per_beat: int = 2,
+        steps_per_beat: int | None = None,
     ) -> BatchEncoding | list[str]:
         """Decode generated ids to notes; or to words, where no features are given.
 

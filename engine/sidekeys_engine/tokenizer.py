@@ -20,6 +20,7 @@ from sidekeys_engine.note_tokens import (
     StepNote,
     as_numpy,
     default_vocabulary,
+    join_windows,
 )
 from sidekeys_engine.outputs import BatchEncoding
 
@@ -47,6 +48,9 @@ class Pop2PianoTokenizer:
         eos_token: number of the special token that ends a window.
         pad_token: number of the special token that fills up a row.
         bos_token: number of the special token that begins a window.
+        steps_per_beat: steps in a beat; Pop2Piano's are half-beats.
+        held_notes: whether pitches before a window's first time token sound on from the window
+            before, and unended notes into the next one.
         **kwargs: further settings of a checkpoint's JSON, kept for ``save_pretrained``.
 
     Raises:
@@ -66,6 +70,8 @@ class Pop2PianoTokenizer:
         eos_token: str = "1",  # noqa: S107
         pad_token: str = "0",  # noqa: S107
         bos_token: str = "2",  # noqa: S107
+        steps_per_beat: int = 2,
+        held_notes: bool = False,
         **kwargs: Any,
     ) -> None:
         self.default_velocity = default_velocity
@@ -74,6 +80,8 @@ class Pop2PianoTokenizer:
         self.eos_token = eos_token
         self.pad_token = pad_token
         self.bos_token = bos_token
+        self.steps_per_beat = steps_per_beat
+        self.held_notes = held_notes
         words = dict(vocab) if isinstance(vocab, Mapping) else read_json(Path(vocab))
         try:
             self._end_id, self._pad_id, self._begin_id = (
@@ -250,7 +258,7 @@ class Pop2PianoTokenizer:
         feature_extractor_output: None = None,
         return_midi: bool = True,
         *,
-        steps_per_beat: int = 2,
+        steps_per_beat: int | None = None,
     ) -> list[str]: ...
 
     @overload
@@ -260,7 +268,7 @@ class Pop2PianoTokenizer:
         feature_extractor_output: Mapping[str, Any],
         return_midi: bool = True,
         *,
-        steps_per_beat: int = 2,
+        steps_per_beat: int | None = None,
     ) -> BatchEncoding: ...
 
     def batch_decode(
@@ -269,7 +277,7 @@ class Pop2PianoTokenizer:
         feature_extractor_output: Mapping[str, Any] | None = None,
         return_midi: bool = True,
         *,
-        steps_per_beat: int = 2,
+        steps_per_beat: int | None = None,
     ) -> BatchEncoding | list[str]:
         """Decode the windows of a song or of a batch of songs.
 
@@ -283,8 +291,8 @@ class Pop2PianoTokenizer:
             feature_extractor_output: what the feature extractor returned for the songs. Without
                 it, each row is decoded to words.
             return_midi: whether ``pretty_midi_objects`` are returned too.
-            steps_per_beat: what the feature extractor was called with; decides the tempo written
-                to the MIDI objects.
+            steps_per_beat: what the feature extractor was called with, if anything; decides the
+                tempo written to the MIDI objects.
 
         Returns:
             ``notes``, all songs' ``pretty_midi.Note`` in seconds in one list; ``notes_per_song``,
@@ -299,7 +307,7 @@ class Pop2PianoTokenizer:
         if feature_extractor_output is None:
             return [self._text(row) for row in rows]
         midis = [
-            self._song_midi(ids, beatsteps, further, steps_per_beat)
+            self._song_midi(ids, beatsteps, further, steps_per_beat or self.steps_per_beat)
             for ids, beatsteps, further in _songs(rows, feature_extractor_output)
         ]
         per_song = [midi.instruments[0].notes for midi in midis]
@@ -466,6 +474,7 @@ class Pop2PianoTokenizer:
             "tokenizer_class": type(self).__name__,
             "default_velocity": self.default_velocity,
             "num_bars": self.num_bars,
+            **self._own_settings(),
             **{name: getattr(self, name) for name in _SPECIAL_NAMES},
             **self._extra_settings,
         }
@@ -502,6 +511,11 @@ class Pop2PianoTokenizer:
             vocab = default_vocabulary(_vocabulary_size(folder))
         return cls(vocab, **{**settings, **kwargs})
 
+    def _own_settings(self) -> dict[str, int | bool]:
+        """The settings that the reference does not know, where they are not as it works."""
+        own = {"steps_per_beat": (self.steps_per_beat, 2), "held_notes": (self.held_notes, False)}
+        return {name: value for name, (value, usual) in own.items() if value != usual}
+
     def _text(self, row: npt.NDArray[Any]) -> str:
         return " ".join(
             f"{n}_{kind}" for kind, n in self._note_tokens.spoken(row) if kind != SPECIAL
@@ -515,13 +529,23 @@ class Pop2PianoTokenizer:
         steps_per_beat: int,
     ) -> pretty_midi.PrettyMIDI:
         """One song's windows at the song's own seconds."""
+        tempo_bpm = mean_tempo_bpm(beatsteps, steps_per_beat)
+        if self.held_notes:
+            steps = self.num_bars * 4
+            windows = [self.decode_window(row, steps=steps, held_notes=True) for row in rows]
+            joined = [
+                (n.onset_step, n.end_step, n.pitch, n.velocity or self.default_velocity)
+                for n in join_windows(windows, steps)
+            ]
+            first = -float(beatsteps[0])
+            return self.notes_to_midi(joined, further, first, tempo_bpm=tempo_bpm)
         ends = np.nonzero(rows == self.eos_token_id)[1]
         midi = self.relative_batch_tokens_ids_to_midi(
             rows[:, : ends.max() + 1] if len(ends) else rows,
             further,
             bars_per_batch=self.num_bars,
             cutoff_time_idx=(self.num_bars + 1) * 4,
-            tempo_bpm=mean_tempo_bpm(beatsteps, steps_per_beat),
+            tempo_bpm=tempo_bpm,
         )
         for note in midi.instruments[0].notes:
             note.start = float(note.start + beatsteps[0])

@@ -14,6 +14,7 @@ from sidekeys_engine.network import Pop2PianoNetwork
 from sidekeys_engine.pianist import DEVICES, Pianist, choose_device
 from sidekeys_engine.training.checkpoints import save_checkpoint, start_from
 from sidekeys_engine.training.dataset import render_all
+from sidekeys_engine.training.parallel import in_processes, rank
 from sidekeys_engine.training.rendering import architecture
 from sidekeys_engine.training.train import Progress, Recipe, Training
 
@@ -52,6 +53,10 @@ def _render(options: argparse.Namespace) -> None:
 
 
 def _fit(options: argparse.Namespace) -> None:
+    in_processes(options.processes, options.out / "meeting", _fit_share, options)
+
+
+def _fit_share(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     network = Pop2PianoNetwork(
@@ -73,7 +78,8 @@ def _fit(options: argparse.Namespace) -> None:
         seed=options.seed,
     )
     run = Training(network, options.data, recipe, device=choose_device(options.device))
-    if run.resume(options.out):
+    is_first = rank() == 0
+    if run.resume(options.out) and is_first:
         _tell(f"goes on at step {run.progress.step}")
     started = saved = told = time.monotonic()
     until = None if options.minutes is None else started + 60 * options.minutes
@@ -82,6 +88,8 @@ def _fit(options: argparse.Namespace) -> None:
 
     def on_step(progress: Progress, loss: float) -> None:
         nonlocal saved, told
+        if not is_first:
+            return
         losses.append(loss)
         now = time.monotonic()
         if now - told > _TELL_SECONDS:
@@ -99,6 +107,8 @@ def _fit(options: argparse.Namespace) -> None:
             saved = time.monotonic()
 
     finished = run.run(on_step=on_step, until_seconds=until)
+    if not is_first:
+        return
     run.save(options.out)
     save_checkpoint(run.averaged(), options.out)
     _tell(f"{'done' if finished else 'stopped'} at step {run.progress.step}: {options.out}")
@@ -155,7 +165,8 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--start", type=Path, help="checkpoint whose weights a new run starts from")
     fit.add_argument("--device", choices=DEVICES, default="auto")
-    fit.add_argument("--threads", type=int, default=2)
+    fit.add_argument("--processes", type=int, default=1, help="that share every batch")
+    fit.add_argument("--threads", type=int, default=2, help="of each process")
     fit.add_argument("--minutes", type=float, help="stop after that long; run again to go on")
     fit.set_defaults(run=_fit)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 
-from sidekeys_engine.atomic_file import atomic_output
 from sidekeys_engine.config import GenerationConfig
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.features import Pop2PianoFeatureExtractor
@@ -46,10 +44,19 @@ def save_checkpoint(network: Pop2PianoNetwork, folder: Path) -> None:
         decoder_start_token_id=PAD_ID,
     )
     model.save_pretrained(folder)
-    Pop2PianoFeatureExtractor(feature_size=config.d_model).save_pretrained(folder)
-    words = default_vocabulary(config.vocab_size, config.velocity_levels)
-    with atomic_output(folder / Pop2PianoTokenizer.vocab_name) as temporary:
-        temporary.write_text(json.dumps(words), encoding="utf-8")
+    bars = config.steps_per_window // 4
+    Pop2PianoFeatureExtractor(
+        feature_size=config.d_model,
+        num_bars=bars,
+        steps_per_beat=config.steps_per_beat,
+        context_steps=config.context_steps,
+    ).save_pretrained(folder)
+    Pop2PianoTokenizer(
+        default_vocabulary(config.vocab_size, config.velocity_levels),
+        num_bars=bars,
+        steps_per_beat=config.steps_per_beat,
+        held_notes=config.held_notes,
+    ).save_pretrained(folder)
 
 
 def start_from(network: Pop2PianoNetwork, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sidekeys_engine.atomic_file import atomic_output
+from sidekeys_engine.errors import InputError
 from sidekeys_engine.training.instruments import Orchestra
 from sidekeys_engine.training.pop909 import song_names, split_of
 from sidekeys_engine.training.rendering import Windows, architecture, log_mel_for, render_song
@@ -57,6 +59,7 @@ def render_all(
     split: str = "train",
     processes: int = 1,
     songs: int | None = None,
+    bands: int = 256,
 ) -> Iterator[str]:
     """Render every song of a split once a seed into a folder; what is there already stays.
 
@@ -67,14 +70,18 @@ def render_all(
         split: "train", "validation" or "test".
         processes: how many render at once.
         songs: only so many of the split.
+        bands: mel bands of the spectra; a network of this width hears them.
 
     Yields:
         The name of each render that is done.
+
+    Raises:
+        InputError: POP909 is not there, or there are no instruments.
     """
+    names = songs_of(pop909, split)[:songs]
     folder.mkdir(parents=True, exist_ok=True)
-    names = [name for name in song_names(pop909) if split_of(name) == split][:songs]
     jobs = [
-        (pop909, folder, name, seed)
+        (pop909, folder, name, seed, bands)
         for seed in seeds
         for name in np.random.default_rng(seed).permutation(names).tolist()
         if not (folder / f"{name}-{seed}{_LABELS}").exists()
@@ -84,22 +91,37 @@ def render_all(
         yield from pool.imap_unordered(_render_job, jobs)
 
 
+def songs_of(pop909: Path, split: str) -> list[str]:
+    """Names of the songs of a split, "train", "validation" or "test".
+
+    Raises:
+        InputError: there are none.
+    """
+    names = [name for name in song_names(pop909) if split_of(name) == split]
+    if not names:
+        raise InputError(
+            f"{pop909} holds no {split} songs; give the folder of POP909 with 001 to 909 in it."
+        )
+    return names
+
+
 def _start_renderer() -> None:
-    """Make a rendering process ready: loading soundfonts takes longer than playing a song."""
-    global _orchestra
     torch.set_num_threads(1)
-    _orchestra = Orchestra.found()
+    _orchestra()
 
 
-def _render_job(job: tuple[Path, Path, str, int]) -> str:
-    pop909, folder, name, seed = job
-    assert _orchestra is not None
-    windows = render_song(pop909, name, seed, _orchestra, log_mel_for(architecture()))
+@cache
+def _orchestra() -> Orchestra:
+    """One for all songs of a process: loading soundfonts takes longer than playing a song."""
+    return Orchestra.found()
+
+
+def _render_job(job: tuple[Path, Path, str, int, int]) -> str:
+    pop909, folder, name, seed, bands = job
+    log_mel = log_mel_for(architecture(d_model=bands))
+    windows = render_song(pop909, name, seed, _orchestra(), log_mel)
     save_windows(windows, folder, f"{name}-{seed}")
     return f"{name}-{seed}"
-
-
-_orchestra: Orchestra | None = None
 
 
 def save_windows(windows: Windows, folder: Path, name: str) -> None:
@@ -129,22 +151,43 @@ def renders_in(folder: Path) -> list[str]:
     return sorted(path.name.removesuffix(_LABELS) for path in folder.glob("*" + _LABELS))
 
 
+def bands_in(folder: Path) -> int:
+    """Mel bands of a folder's renders: the width of the network that hears them.
+
+    Raises:
+        InputError: there is no render.
+    """
+    names = renders_in(folder)
+    if not names:
+        raise InputError(
+            f"{folder} holds no windows; make them first: "
+            f"python -m sidekeys_engine.training render POP909 {folder}"
+        )
+    return int(load_windows(folder, names[0]).features.shape[1])
+
+
 class Dataset:
     """Renders of songs, all windows of them one after another.
 
     Args:
         folder: what `render_all` wrote.
         names: the renders to take, in this order.
+
+    Raises:
+        ValueError: no windows.
     """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self.names = list(names)
         self._renders = [load_windows(folder, name) for name in self.names]
         counts = [len(render) for render in self._renders]
+        if not any(counts):
+            raise ValueError("a dataset has at least one window")
         self._render = np.repeat(np.arange(len(counts)), counts)
-        self._window = np.concatenate([np.arange(0), *(np.arange(n) for n in counts)])
-        self.frames = _joined([np.diff(r.frame_ends, prepend=0) for r in self._renders])
-        self.token_counts = _joined(
+        self._window = np.concatenate([np.arange(count) for count in counts])
+        # (windows,) and (windows, composers)
+        self.frames = np.concatenate([np.diff(r.frame_ends, prepend=0) for r in self._renders])
+        self.token_counts = np.concatenate(
             [
                 np.diff(r.token_ends.ravel(), prepend=0).reshape(r.token_ends.shape)
                 for r in self._renders
@@ -159,8 +202,21 @@ class Dataset:
         """How many a window has tokens for."""
         return int(self.token_counts.shape[1])
 
-    def batch(self, windows: npt.NDArray[np.int64], composers: npt.NDArray[np.int64]) -> Batch:
-        """Windows, by their numbers, for one composer each; all of one length in frames."""
+    def batch(
+        self,
+        windows: npt.NDArray[np.int64],
+        composers: npt.NDArray[np.int64],
+        rows: slice = slice(None),
+    ) -> Batch:
+        """Windows, by their numbers, for one composer each; all of one length in frames.
+
+        Args:
+            windows: their numbers.
+            composers: for each window one.
+            rows: those to take; of a batch of one row, it is always taken.
+        """
+        if len(windows[rows]):
+            windows, composers = windows[rows], composers[rows]
         frames = int(self.frames[windows[0]])
         longest = int(self.token_counts[windows, composers].max())
         labels = np.full((len(windows), longest), IGNORED_LABEL, dtype=np.int64)
@@ -206,7 +262,3 @@ class Dataset:
                 pool = pool[np.argsort(lengths, kind="stable")]
                 batches += [pool[at : at + size] for at in range(0, len(pool), size)]
         return [(batches[i], drawn[batches[i]]) for i in rng.permutation(len(batches)).tolist()]
-
-
-def _joined(parts: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
-    return np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.int64)

@@ -21,30 +21,36 @@ from sidekeys_engine.training.arranging import (
 )
 from sidekeys_engine.training.band import perform
 from sidekeys_engine.training.baselines import (
+    Pattern,
+    Piece,
     best_fixed_pattern,
     laid_over,
     most_common_pattern,
     triads_on_beats,
     triads_on_change,
 )
-from sidekeys_engine.training.half_beat_targets import half_beat_targets
+from sidekeys_engine.training.dataset import songs_of
+from sidekeys_engine.training.half_beat_targets import HalfBeatNotes, half_beat_targets
 from sidekeys_engine.training.instruments import Orchestra
 from sidekeys_engine.training.metrics import Scores, on_grid
-from sidekeys_engine.training.pop909 import Song, read_song, song_names, split_of
+from sidekeys_engine.training.pop909 import Song, read_song
 from sidekeys_engine.training.rendering import (
     WINDOW_BEATS,
     drawn_song,
     notes_in_window,
     window_starts,
 )
-from sidekeys_engine.training.style import Confusion, confusion, excerpts
+from sidekeys_engine.training.style import EXCERPT_BEATS, Confusion, confusion, excerpts
 
 HALF_BEATS = 2
 COMPARED = ("full", "accompaniment", "block", "arpeggio")
 """The composers that have targets on half-beats."""
-_EXCERPT_WINDOWS = 16
+Pieces = Mapping[str, Sequence[Piece]]
+"""Composer -> songs and the composer's notes of each."""
+
+_EXCERPT_WINDOWS = EXCERPT_BEATS // WINDOW_BEATS
 _SEED = 20_000
-_ROWS_AT_ONCE = 64
+_VELOCITY = 77  # of notes that tell none
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,8 @@ class Report:
     Attributes:
         half_beats: system and composer -> scores on the half-beat targets.
         sixteenths: system and composer -> scores on the composers' own targets.
-        excerpts: system and composer -> excerpts of sixteen windows, for telling styles apart.
+        excerpts: system and composer -> excerpts as long as `style` has them, of the systems that
+            play sixteenths.
     """
 
     half_beats: dict[tuple[str, str], Scores] = field(default_factory=dict)
@@ -119,10 +126,11 @@ def held_out_songs(
         orchestra: its instruments.
         split: "test" or "validation".
         windows: how many of a song, one after another.
+
+    Raises:
+        InputError: there is no song of the split.
     """
-    for name in song_names(pop909):
-        if split_of(name) != split:
-            continue
+    for name in songs_of(pop909, split):
         rng = np.random.default_rng([_SEED, int(name)])
         song = drawn_song(pop909, name, rng)
         bars = window_starts(song)
@@ -175,9 +183,8 @@ def rule_player(rule: Callable[[Song, int], StepNotes]) -> Player:
     return lambda held, _: [Played(rule(held.song, start)) for start in held.starts]
 
 
-def pattern_player(pieces: Mapping[str, Sequence[tuple[Song, StepNotes]]], kind: str) -> Player:
-    """A baseline that repeats a composer's commonest, or best, bar over the true chords."""
-    fit = {"commonest": most_common_pattern, "best": best_fixed_pattern}[kind]
+def pattern_player(pieces: Pieces, fit: Callable[[Iterable[Piece]], Pattern]) -> Player:
+    """A baseline that repeats one bar of each composer's, as it is fitted, over the true chords."""
     patterns = {composer: fit(songs) for composer, songs in pieces.items()}
     return lambda held, composer: [
         Played(laid_over(patterns[composer], held.song, start)) for start in held.starts
@@ -247,62 +254,55 @@ def _count(
         before = notes
 
 
-def style_confusion(report: Report, system: str, pieces: Mapping[str, Sequence[tuple[Song, StepNotes]]]) -> Confusion:
+def style_confusion(report: Report, system: str, pieces: Pieces) -> Confusion:
     """Who is told from whom: composers known from training songs, tried on what a system plays.
 
     Args:
         report: with the system's excerpts.
         system: whose playing.
-        pieces: composer -> training songs and the composer's notes of each.
+        pieces: training songs, long enough for an excerpt.
     """
     known = {
-        composer: [e for _, notes in songs for e in excerpts(notes)]
+        composer: [excerpt for _, notes in songs for excerpt in excerpts(notes)]
         for composer, songs in pieces.items()
     }
-    tried = {composer: report.excerpts[system, composer] for composer in known}
+    tried = {composer: report.excerpts.get((system, composer), []) for composer in known}
     return confusion(known, tried)
 
 
-def training_pieces(pop909: Path, songs: int) -> dict[str, list[tuple[Song, StepNotes]]]:
+def training_pieces(pop909: Path, songs: int) -> Pieces:
     """The first so many training songs as every composer plays them."""
-    names = [name for name in song_names(pop909) if split_of(name) == "train"][:songs]
-    pieces: dict[str, list[tuple[Song, StepNotes]]] = {composer: [] for composer in COMPOSERS}
-    for name in names:
+    pieces: dict[str, list[Piece]] = {composer: [] for composer in COMPOSERS}
+    for name in songs_of(pop909, "train")[:songs]:
         song = read_song(pop909, name)
         for composer, notes in arrange(song).notes.items():
             pieces[composer].append((song, notes))
     return pieces
 
 
-def baseline_players(
-    pieces: Mapping[str, Sequence[tuple[Song, StepNotes]]],
-) -> dict[str, tuple[Player, int]]:
-    """What needs no training: triads of the true chords, and fixed patterns over them."""
-    return {
-        "true triads on every beat": (rule_player(triads_on_beats), STEPS_PER_BEAT),
-        "true triads on change": (rule_player(triads_on_change), STEPS_PER_BEAT),
-        "commonest pattern on true chords": (pattern_player(pieces, "commonest"), STEPS_PER_BEAT),
-        "best pattern on true chords": (pattern_player(pieces, "best"), STEPS_PER_BEAT),
+def baseline_players(pieces: Pieces) -> dict[str, tuple[Player, int]]:
+    """What needs no training, by name: triads of the true chords, fixed patterns over them."""
+    players = {
+        "true triads on every beat": rule_player(triads_on_beats),
+        "true triads on change": rule_player(triads_on_change),
+        "commonest pattern on true chords": pattern_player(pieces, most_common_pattern),
+        "best pattern on true chords": pattern_player(pieces, best_fixed_pattern),
     }
+    return {name: (player, STEPS_PER_BEAT) for name, player in players.items()}
 
 
 def as_rows(notes: Iterable[StepNote]) -> StepNotes:
     """(notes, 4) of a window's notes; one that is held over from before starts at -1."""
-    rows = [
-        (
-            -1 if note.is_held_before else note.onset_step,
-            note.end_step,
-            note.pitch,
-            note.velocity or 77,
-        )
-        for note in notes
-    ]
+    rows = []
+    for note in notes:
+        onset = -1 if note.is_held_before else note.onset_step
+        rows.append((onset, note.end_step, note.pitch, note.velocity or _VELOCITY))
     return np.array(rows, dtype=np.int64).reshape(-1, 4)
 
 
-def _four_columns(notes: npt.NDArray[np.int64]) -> StepNotes:
-    """Half-beat notes with a velocity, which they do not have."""
-    return np.column_stack([notes, np.full(len(notes), 64)]).astype(np.int64)
+def _four_columns(notes: HalfBeatNotes) -> StepNotes:
+    """Half-beat notes with a velocity, which the targets leave open."""
+    return np.column_stack([notes, np.full(len(notes), _VELOCITY)]).astype(np.int64)
 
 
 def _one_after_another(played: Sequence[Played]) -> StepNotes:

@@ -1,4 +1,4 @@
-"""One song into training windows: a drawn mix of it as log-mel frames, and every composer's tokens."""
+"""One song into training windows: the log-mel frames of a drawn mix, every composer's tokens."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ VELOCITY_LEVELS = 12
 VOCABULARY_SIZE = FIRST_NOTE_ID + PITCHES + 1 + VELOCITY_LEVELS + WINDOW_BEATS * STEPS_PER_BEAT
 """A time token moves by a window less a step at most: no moment lies at a window's end."""
 
-# Songs are played at tempos that windows of pop have; slow ones also with half their beats between.
+# Songs are changed no further than pop goes; half the slow ones are counted twice as fast.
 _SLOWEST_BPM, _FASTEST_BPM = 66.0, 168.0
 _SLOW_BPM = 86.0
-_TRANSPOSITIONS = (-5, 6)
-_MOST_FASTER, _MOST_SLOWER = 1.35, 0.78
+_SLOWEST_FACTOR, _FASTEST_FACTOR = 0.78, 1.35
+_LOWEST_SEMITONES, _HIGHEST_SEMITONES = -5, 6
 _HALF_BAR_BEATS = 2
 
 
@@ -105,15 +105,15 @@ def note_tokens() -> NoteTokens:
 
 
 def drawn_song(folder: Path, name: str, rng: np.random.Generator) -> Song:
-    """A song of POP909 in a drawn key, at a drawn tempo, slow ones half the time in half beats."""
+    """A song of POP909 in a drawn key, at a drawn tempo; of slow ones half in half-beats."""
     song = read_song(folder, name)
     if song.bpm < _SLOW_BPM and rng.random() < 0.5:
         song = song.doubled()
-    low = max(_MOST_SLOWER, _SLOWEST_BPM / song.bpm)
-    high = min(_MOST_FASTER, _FASTEST_BPM / song.bpm)
+    low = max(_SLOWEST_FACTOR, _SLOWEST_BPM / song.bpm)
+    high = min(_FASTEST_FACTOR, _FASTEST_BPM / song.bpm)
     if low < high:
         song = song.faster(float(rng.uniform(low, high)))
-    return song.transposed(int(rng.integers(_TRANSPOSITIONS[0], _TRANSPOSITIONS[1] + 1)))
+    return song.transposed(int(rng.integers(_LOWEST_SEMITONES, _HIGHEST_SEMITONES + 1)))
 
 
 def window_starts(song: Song) -> npt.NDArray[np.int64]:
@@ -177,7 +177,9 @@ def cut(
         frame_steps=heard.frame_steps.numpy()[own].astype(np.int8),
         frame_ends=own.sum(1).cumsum(),
         tokens=np.array([token for row in rows for token in row], dtype=np.int16),
-        token_ends=np.cumsum([len(row) for row in rows]).reshape(len(starts), len(by_composer)),
+        token_ends=np.cumsum([len(row) for row in rows], dtype=np.int64).reshape(
+            len(starts), len(by_composer)
+        ),
     )
 
 

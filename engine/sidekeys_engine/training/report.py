@@ -24,8 +24,8 @@ from sidekeys_engine.training.evaluate import (
 )
 from sidekeys_engine.training.instruments import Orchestra
 from sidekeys_engine.training.metrics import Scores
-from sidekeys_engine.training.style import EXCERPT_BEATS
 from sidekeys_engine.training.rendering import WINDOW_BEATS
+from sidekeys_engine.training.style import EXCERPT_BEATS
 
 _PIECES = 60
 _COLUMNS = {

@@ -15,9 +15,11 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
 from sidekeys_engine.atomic_file import atomic_output
+from sidekeys_engine.errors import InputError
 from sidekeys_engine.network import Pop2PianoNetwork
 from sidekeys_engine.training.augmentation import augmented
 from sidekeys_engine.training.dataset import IGNORED_LABEL, Batch, Dataset, renders_in
+from sidekeys_engine.training.parallel import processes, rank, summed
 
 STATE_FILE = "training_state.pt"
 _LARGEST_NORM = 1.0
@@ -42,7 +44,7 @@ class Recipe:
         average: how much of the running average of the weights a step keeps, once there are many.
         shares: how often each composer is drawn; alike by default.
         seed: decides all that is drawn.
-        half_precision: compute in bfloat16 where that is exact enough.
+        half_precision: compute in bfloat16 where that is precise enough.
     """
 
     steps: int
@@ -104,10 +106,12 @@ class Training:
         self.data, self.recipe = data, recipe
         self.device = torch.device(device)
         self.progress = Progress()
-        self._weights = list(network.parameters())
+        self._weights: list[Tensor] = list(network.parameters())
         self._average = [weight.detach().clone() for weight in self._weights]
-        matrices = [p for n, p in network.named_parameters() if p.ndim == 2 and ".block." in n]
-        others = [p for n, p in network.named_parameters() if not (p.ndim == 2 and ".block." in n)]
+        # Weights decay in the layers' matrices alone, not in norms, embeddings and biases.
+        matrices, others = [], []
+        for name, weight in network.named_parameters():
+            (matrices if weight.ndim == 2 and ".block." in name else others).append(weight)
         self._optimizer = torch.optim.AdamW(
             [
                 {"params": matrices, "weight_decay": recipe.weight_decay},
@@ -136,10 +140,11 @@ class Training:
             Whether the last step is done.
         """
         for batch in self._batches():
-            loss = self._step(batch)
+            is_late = until_seconds is not None and now() >= until_seconds
+            loss, is_time_up = self._step(batch, is_late)
             if on_step is not None:
                 on_step(self.progress, loss)
-            if until_seconds is not None and now() >= until_seconds:
+            if is_time_up:
                 break
         return self.progress.step >= self.recipe.steps
 
@@ -156,7 +161,8 @@ class Training:
             for windows, composers in plan[progress.position :]:
                 if progress.step >= recipe.steps:
                     return
-                batch = dataset.batch(windows, composers).to(self.device)
+                mine = slice(rank(), None, processes())
+                batch = dataset.batch(windows, composers, mine).to(self.device)
                 progress.position += 1
                 progress.windows += len(windows)
                 yield batch
@@ -164,20 +170,31 @@ class Training:
             progress.position = 0
             progress.renders = []
 
-    def _step(self, batch: Batch) -> float:
-        """One step of gradient descent; the batch's loss."""
+    def _step(self, batch: Batch, is_late: bool) -> tuple[float, bool]:
+        """One step of gradient descent; the batch's loss, and whether any process is late."""
         recipe, step = self.recipe, self.progress.step
         # A stream of its own for every step: going on needs no generator's state.
-        generator = torch.Generator(self.device).manual_seed(recipe.seed * 1_000_003 + step)
+        generator = torch.Generator(self.device).manual_seed(
+            (recipe.seed * 1_000_003 + step) * processes() + rank()
+        )
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.rate_at(step)
         features = augmented(batch.features, generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.half_precision):
             logits = logits_of(self.network, batch, features)
         loss = F.cross_entropy(
-            logits.float().flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED_LABEL
+            logits.float().flatten(0, 1),
+            batch.labels.flatten(),
+            ignore_index=IGNORED_LABEL,
+            reduction="sum",
         )
-        loss.backward()
+        torch.autograd.backward(loss)
+        total = loss.detach()
+        tokens = (batch.labels != IGNORED_LABEL).sum().to(total)
+        late = torch.tensor(float(is_late)).to(total)
+        gradients = [weight.grad for weight in self._weights if weight.grad is not None]
+        summed([*gradients, total, tokens, late])
+        torch._foreach_div_(gradients, tokens)
         torch.nn.utils.clip_grad_norm_(self._weights, _LARGEST_NORM)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
@@ -185,7 +202,7 @@ class Training:
         with torch.no_grad():
             torch._foreach_lerp_(self._average, self._weights, 1 - kept)
         self.progress.step += 1
-        return float(loss.detach())
+        return float(total / tokens), bool(late)
 
     def averaged(self) -> Pop2PianoNetwork:
         """A copy of the network with the running average for weights; the better one to play."""
@@ -209,11 +226,21 @@ class Training:
             torch.save(state, temporary)
 
     def resume(self, folder: Path) -> bool:
-        """Go on where a run saved its state; False where there is none."""
+        """Go on where a run saved its state; False where there is none.
+
+        Raises:
+            InputError: the state is another network's.
+        """
         path = folder / STATE_FILE
         if not path.exists():
             return False
         state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        mine = {name: weight.shape for name, weight in self.network.state_dict().items()}
+        if mine != {name: weight.shape for name, weight in state["network"].items()}:
+            raise InputError(
+                f"{path} is of a network of another size; go on with the sizes that the run began "
+                "with, or give a new folder."
+            )
         self.network.load_state_dict(state["network"])
         self._average = state["average"]
         self._optimizer.load_state_dict(state["optimizer"])
@@ -235,7 +262,13 @@ def logits_of(network: Pop2PianoNetwork, batch: Batch, features: Tensor) -> Tens
 
 @torch.no_grad()
 def loss_of(network: Pop2PianoNetwork, batches: Iterator[Batch], composers: int) -> list[float]:
-    """Mean loss a token of each composer, over batches without augmentation."""
+    """Mean loss a token of each composer, over batches without augmentation.
+
+    Args:
+        network: computes in bfloat16 where that is precise enough.
+        batches: of any composers.
+        composers: how many there are; one without a batch gets 0.
+    """
     device = network.device
     total = torch.zeros(composers, dtype=torch.float64)
     count = torch.zeros(composers, dtype=torch.float64)
