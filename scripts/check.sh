@@ -14,6 +14,6 @@ step "types"
 "$bin/mypy"
 step "tests, warnings as errors"
 if ! command -v fluidsynth >/dev/null; then
-    echo 'The tests of beat tracking need fluidsynth; type: sudo apt-get install fluidsynth'
+    echo 'The tests of beat tracking and training need fluidsynth; type: sudo apt-get install fluidsynth'
 fi
 "$bin/python" -m pytest "$@"

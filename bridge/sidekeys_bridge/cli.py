@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 ENGINE_COMMANDS = {
     "render": "play a piano cover of songs into .mid files",
     "composers": "list the composers of a checkpoint, a line each",
+    "train": "teach a checkpoint one more composer, from songs and their covers",
 }
 _USER_ERROR = 2
 

@@ -1,4 +1,4 @@
-"""`sidekeys render` and `sidekeys composers`: arguments in, files and a line a song out."""
+"""`sidekeys render`, `composers` and `train`: arguments in, files and a line a song out."""
 
 from __future__ import annotations
 
@@ -59,6 +59,15 @@ def _composers(options: argparse.Namespace) -> int:
     for name, description in composers.items():
         sys.stdout.write(f"{name:{width}}  {description}".rstrip() + "\n")
     return 0
+
+
+# sidekeys train
+
+
+def _train(options: argparse.Namespace) -> int:
+    from sidekeys_engine.training.command import train  # noqa: PLC0415 - it needs torch at once
+
+    return train(options, _say)
 
 
 # sidekeys render
@@ -385,7 +394,33 @@ def _parser() -> argparse.ArgumentParser:
     composers.set_defaults(run=_composers)
     _add_checkpoint(composers)
     composers.add_argument("--json", action="store_true", help="print them as JSON")
+    _add_train(commands)
     return parser
+
+
+def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
+    train = commands.add_parser(
+        "train",
+        help="teach a checkpoint one more composer, from songs and their covers",
+        description="Teach a checkpoint one more composer. FOLDER holds songs (song.wav, .flac, "
+        ".mp3 ...) and their piano covers (song.mid, aligned in time), and the beats of a song "
+        "where you know them (song.beats or song.grid.mid).",
+        allow_abbrev=False,
+    )
+    train.set_defaults(run=_train)
+    train.add_argument("folder", type=Path, metavar="FOLDER")
+    train.add_argument("--composer", metavar="NAME", help="what the new composer is called")
+    train.add_argument("--description", default="", metavar="TEXT", help="a line on how it plays")
+    train.add_argument("--out", type=Path, metavar="FOLDER", help="the checkpoint to write")
+    train.add_argument("--check", action="store_true", help="look at the pairs and stop")
+    _add_checkpoint(train)
+    length = train.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=_Range(float, 0.01, 1e5), help="about how long to learn")
+    length.add_argument("--steps", type=_Range(int, 1, 10**7), help="how many batches to learn")
+    train.add_argument("--device", choices=DEVICES, default="auto", help="where to compute")
+    train.add_argument(
+        "--seed", type=_Range(int, 0, 2**31 - 1), default=0, help="decides all that is drawn"
+    )
 
 
 def _add_checkpoint(parser: argparse._ActionsContainer) -> None:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from sidekeys_engine.beat_grid import BeatGrid, Window
 from sidekeys_engine.beat_tracking import is_silent, sounding_span
-from sidekeys_engine.notes import Note, Score
 from sidekeys_engine.note_tokens import StepNote
+from sidekeys_engine.notes import Note, Score
 from sidekeys_engine.pianist import Pianist, Taste
 from sidekeys_engine.timeline import timeline
 
@@ -99,9 +99,7 @@ def _windows_of(
     ]
 
 
-def song_notes(
-    played: Iterable[tuple[Window, Sequence[StepNote]]], steps: int
-) -> Iterator[Note]:
+def song_notes(played: Iterable[tuple[Window, Sequence[StepNote]]], steps: int) -> Iterator[Note]:
     """The notes that windows give to the song, in beats of the grid.
 
     A window may hear further than it may play: notes that start beyond its kept beats belong to

@@ -27,8 +27,7 @@ class NoteGrammar:
     to low, as the checkpoint was trained. Velocity tokens may change inside a chord.
 
     Where notes are held over a window's edges, the pitches that sound on from the window before
-    come first, low to high, before any time; no moment lies at the window's end; and the end token
-    leaves open what sounds beyond it.
+    come first, low to high, before any time, and the end token leaves open what sounds beyond it.
 
     Args:
         rows: windows in the batch.
@@ -64,6 +63,7 @@ class NoteGrammar:
         self._started = torch.zeros(rows, dtype=torch.bool, device=device)
         self._needs_note = torch.zeros_like(self._started)
         self._has_note = torch.zeros_like(self._started)
+        self._moved_farthest = torch.zeros_like(self._started)
 
     def allowed(self) -> Tensor:
         """The tokens that may come next, (rows, vocabulary) bool; never none in a row."""
@@ -80,29 +80,32 @@ class NoteGrammar:
         rising = self._pitches > last
         falling = (last < 0) | (self._pitches < last)
         startable = ~self._sounding & inside & (falling if self._descending else rising)
-        # At the window's end every sounding note must end, so their order leaves no choice.
+        # At the window's end every sounding note must end, so their order leaves no choice; but
+        # one that may be held beyond it need not.
         lowest = self._sounding & (self._sounding.cumsum(1) == 1)
-        endable = torch.where(inside, self._sounding, lowest) & rising
+        must_end = ~inside & (not self._held_notes)
+        # What sounds at the window's start was held into it, to last there for a step at least.
+        passed = self._time > 0
+        endable = torch.where(must_end, lowest, self._sounding) & rising & passed[:, None]
         before_time = rising if self._held_notes else torch.zeros_like(rising)
         playable = torch.where(started, torch.where(starting, startable, endable), before_time)
         ok[:, FIRST_NOTE_ID : FIRST_NOTE_ID + PITCHES] = playable
 
         may_switch = self._started & ~self._needs_note
         ok[:, NOTE_OFF_ID] = (
-            may_switch & (self._velocity > 0) & (self._group == _NO_GROUP) & any_sounds
+            may_switch & (self._velocity > 0) & (self._group == _NO_GROUP) & any_sounds & passed
         )
         # After a chord's last note only a lower one, or a higher one, may follow; else any.
-        has_room = torch.where(self._group == _ON_GROUP, startable.any(1), inside[:, 0])
+        silent = (~self._sounding & inside).any(1)
+        has_room = torch.where(self._group == _ON_GROUP, startable.any(1), silent)
         is_new = self._levels != self._velocity[:, None]
         ok[:, NOTE_ON_ID : layout.first_time_id] = (may_switch & has_room)[:, None] & is_new
 
         reached = self._time[:, None] + self._moves
         moves = (reached <= self._steps) & ((self._moves > 0) | ~started)
-        # At the window's end notes can only end: in silence, or where they may be left open,
-        # there is nothing to go there for.
-        may_arrive = torch.zeros_like(any_sounds) if self._held_notes else any_sounds
-        moves &= may_arrive[:, None] | (reached < self._steps)
-        ok[:, layout.first_time_id :] = moves & complete[:, None]
+        # At the window's end notes can only end: in silence there is nothing to go there for.
+        moves &= any_sounds[:, None] | (reached < self._steps)
+        ok[:, layout.first_time_id :] = moves & (complete | self._moved_farthest)[:, None]
         ok[:, END_ID] = complete if self._held_notes else complete & ~any_sounds
         # After the last pitch of an order nothing may be left; the window then ends there.
         ok[:, END_ID] |= ~ok.any(1)
@@ -132,6 +135,8 @@ class NoteGrammar:
         self._time = self._time + torch.where(is_time, token_ids - first_time, 0)
         self._started |= is_time
         self._has_note = (self._has_note | is_note) & ~is_time
+        # One time token may not reach as far as the window does: then another one follows.
+        self._moved_farthest = token_ids == self._layout.size - 1
         self._needs_note = (self._needs_note | is_velocity) & ~is_note
 
     def select(self, rows: Tensor) -> None:
@@ -145,5 +150,6 @@ class NoteGrammar:
             "_started",
             "_needs_note",
             "_has_note",
+            "_moved_farthest",
         ):
             setattr(self, name, getattr(self, name)[rows])

@@ -258,7 +258,9 @@ def join_windows(windows: Iterable[Iterable[StepNote]], steps: int) -> list[Step
     for number, window in enumerate(windows):
         first, before, held = number * steps, held, {}
         for note in window:
-            moved = replace(note, onset_step=note.onset_step + first, end_step=note.end_step + first)
+            moved = replace(
+                note, onset_step=note.onset_step + first, end_step=note.end_step + first
+            )
             if note.is_held_before:
                 if note.pitch not in before:
                     continue

@@ -135,16 +135,19 @@ def test_a_name_that_is_nothing_is_told(name: str | Path, said: str) -> None:
 # --- weights
 
 
-def test_builtin_weights_load_with_a_tied_head() -> None:
+def test_builtin_weights_load_with_a_tied_head_where_the_file_has_none(tmp_path: Path) -> None:
     with safe_open(BUILTIN_FOLDER / "model.safetensors", framework="pt") as stored:
-        expected = {key: tuple(stored.get_slice(key).get_shape()) for key in stored.keys()}  # noqa: SIM118
-    assert set(expected) >= BEAT_POSITIONS
-    weights = load_weights(BUILTIN_FOLDER, {**expected, "lm_head.weight": (144, 256)})
+        tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+    assert set(tensors) >= BEAT_POSITIONS
+    head = tensors.pop("lm_head.weight")
+    save_weights(tensors, tmp_path)
+    expected = shapes(tensors)
+    weights = load_weights(tmp_path, {**expected, "lm_head.weight": tuple(head.shape)})
     assert weights.tied_head
     assert "lm_head.weight" not in weights.tensors
     assert shapes(weights.tensors) == expected
     assert {tensor.dtype for tensor in weights.tensors.values()} == {torch.float16}
-    single = load_weights(BUILTIN_FOLDER, expected, dtype=torch.float32)
+    single = load_weights(tmp_path, expected, dtype=torch.float32)
     assert not single.tied_head
     assert {tensor.dtype for tensor in single.tensors.values()} == {torch.float32}
     torch.testing.assert_close(
@@ -606,7 +609,8 @@ def test_a_pickle_is_downloaded_only_where_there_is_nothing_better(
 
 
 def test_a_cut_download_goes_on_where_it_stopped(machine: Machine) -> None:
-    content = HubModel.from_folder(BUILTIN_FOLDER).files
+    content = dict(HubModel.from_folder(BUILTIN_FOLDER).files)
+    content["model.safetensors"] += bytes(4_000_000)  # larger than what is fetched at once
     machine.hub.models["owner/name"] = HubModel(content)
     machine.hub.cut_after["model.safetensors"] = 11_000_000
     folder = machine.find("owner/name").folder
@@ -620,7 +624,8 @@ def test_a_cut_download_goes_on_where_it_stopped(machine: Machine) -> None:
 
 
 def test_half_a_download_is_never_taken_for_a_checkpoint(machine: Machine) -> None:
-    content = HubModel.from_folder(BUILTIN_FOLDER).files
+    content = dict(HubModel.from_folder(BUILTIN_FOLDER).files)
+    content["model.safetensors"] += bytes(4_000_000)  # larger than what is fetched at once
     machine.hub.models["owner/name"] = HubModel(content)
     machine.hub.cut_after["model.safetensors"] = 11_000_000
     machine.hub.down_after_cut = True

@@ -25,6 +25,7 @@ import torch
 
 from sidekeys_engine.checkpoint import BUILTIN_FOLDER
 from sidekeys_engine.command import main
+from sidekeys_engine.pianist import composers_of
 
 ROOT = Path(__file__).parents[2]
 SONG = ROOT / "examples" / "paper_lanterns.ogg"
@@ -160,7 +161,7 @@ def test_a_seed_alone_asks_for_another_take(clip: Path, tmp_path: Path) -> None:
 def test_composers_are_listed_with_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["composers"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["full", "accompaniment", "block", "arpeggio"]
+    assert [line.split()[0] for line in lines] == list(composers_of("builtin"))
     assert all(len(line.split()) > 5 for line in lines)
     assert main(["composers", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)) == {line.split()[0] for line in lines}
@@ -246,7 +247,7 @@ def test_silence_gives_an_empty_mid_and_says_so(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--composer", "mozart"], "choose one of full, accompaniment, block, arpeggio"),
+        (["--composer", "mozart"], "choose one of full, accompaniment, lead-sheet, block"),
         (["--bpm", "0"], "between 20 and 400"),
         (["--bpm", "10000"], "between 20 and 400"),
         (["--bpm", "fast"], "'fast' is not a number"),
@@ -358,10 +359,15 @@ def start(*words: object, **options: object) -> subprocess.Popen[str]:
     )
 
 
-def test_ctrl_c_leaves_no_half_file(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_no_half_file(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    samples, rate = soundfile.read(SONG)
+    long = tmp_path_factory.mktemp("song") / "long.wav"  # so that writing its mix takes a while
+    soundfile.write(long, np.tile(samples, (5, *[1] * (samples.ndim - 1))), rate)
     out = tmp_path / "old.mid"
     out.write_bytes(b"precious")
-    process = start("render", SONG, "-o", out, "--mix", tmp_path / "mix.wav")
+    process = start("render", long, "-o", out, "--bpm", "104", "--mix", tmp_path / "mix.wav")
     while len(list(tmp_path.iterdir())) < 2 and process.poll() is None:
         time.sleep(0.01)  # until it has begun to write
     assert process.poll() is None, "it must still be at work"
@@ -409,6 +415,7 @@ WITHOUT_ESSENTIA = """
 import sys
 sys.modules["essentia"] = None
 from sidekeys_engine.command import main
+from sidekeys_engine.pianist import composers_of
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -118,6 +118,30 @@ def test_a_config_survives_saving_with_what_it_does_not_know(tmp_path: Path) -> 
     assert Pop2PianoConfig.from_json_file(tmp_path / "new" / "folder" / "config.json") == config
 
 
+def test_a_finer_grid_with_velocities_and_held_notes_survives_saving(tmp_path: Path) -> None:
+    config = Pop2PianoConfig(
+        vocab_size=161,
+        beat_positions=True,
+        steps_per_window=16,
+        steps_per_beat=4,
+        context_steps=4,
+        velocity_levels=12,
+        held_notes=True,
+    )
+    assert config.heard_steps == 20
+    assert (config.layout.first_time_id, config.layout.longest_move) == (145, 15)
+    config.save_pretrained(tmp_path)
+    assert Pop2PianoConfig.from_pretrained(tmp_path) == config
+
+
+def test_without_them_a_config_means_what_pop2piano_does() -> None:
+    config = Pop2PianoConfig()
+    assert (config.steps_per_beat, config.context_steps, config.velocity_levels) == (2, 0, 1)
+    assert not config.held_notes
+    assert config.heard_steps == 8
+    assert config.layout.first_time_id == 134
+
+
 def test_a_dictionary_of_settings_is_a_copy() -> None:
     config = Pop2PianoConfig(extra={"a": 1})
     config.to_dict()["extra"]["a"] = 2
@@ -157,6 +181,14 @@ def test_keywords_replace_what_the_file_says() -> None:
         ({"num_layers": "6"}, "not '6'"),
         ({"num_decoder_layers": 0}, '"num_decoder_layers"'),
         ({"steps_per_window": 0}, '"steps_per_window"'),
+        ({"steps_per_beat": 0}, '"steps_per_beat" must be a whole number of at least 1, not 0'),
+        ({"velocity_levels": 0}, '"velocity_levels" must be a whole number of at least 1, not 0'),
+        ({"velocity_levels": 12.0}, "not 12.0"),
+        ({"context_steps": -1}, '"context_steps" must be a whole number of at least 0, not -1'),
+        ({"context_steps": True, "beat_positions": True}, "not True"),
+        ({"context_steps": 4}, '"context_steps" needs "beat_positions": true'),
+        ({"held_notes": 1}, '"held_notes" must be true or false, not 1'),
+        ({"chord_order": "up"}, "one of ascending, descending, not 'up'"),
         ({"relative_attention_num_buckets": 2}, "at least 4"),
         ({"relative_attention_max_distance": 16}, "above half"),
         ({"dropout_rate": 1.0}, '"dropout_rate" must be a number at least 0 and below 1, not 1.0'),
@@ -401,8 +433,12 @@ def test_each_builtin_composer_is_described_in_one_line() -> None:
     assert list(generation.composer_to_feature_token) == [
         "full",
         "accompaniment",
+        "lead-sheet",
         "block",
         "arpeggio",
+        "ballad",
+        "virtuoso",
+        "stride",
     ]
     assert len(generation.composer_to_feature_token) == config.composer_vocab_size
     assert list(generation.composer_descriptions) == list(generation.composer_to_feature_token)

@@ -13,8 +13,8 @@ from sidekeys_engine import cover
 from sidekeys_engine.audio import load_audio
 from sidekeys_engine.beat_grid import BeatGrid, Window
 from sidekeys_engine.cover import Region, make_cover, song_notes
-from sidekeys_engine.notes import Meter, Note, Score
 from sidekeys_engine.note_tokens import StepNote
+from sidekeys_engine.notes import Meter, Note, Score
 from sidekeys_engine.pianist import Pianist, Taste
 from sidekeys_engine.tempo_map import seconds_at_beats
 
@@ -53,12 +53,16 @@ def in_seconds(score: Score) -> list[tuple[float, float, int]]:
     ]
 
 
-def test_notes_stand_on_the_half_beats_of_the_song(whole: Score, grid: BeatGrid) -> None:
+def test_notes_stand_on_the_sixteenths_of_the_song(whole: Score, grid: BeatGrid) -> None:
     assert len(whole.notes) > 150
     for start, end, _ in in_seconds(whole):
         for moment in (start, end):
-            half_beats = 2 * grid.beats_at(moment)
-            assert abs(half_beats - round(half_beats)) < 0.01
+            sixteenths = 4 * grid.beats_at(moment)
+            assert abs(sixteenths - round(sixteenths)) < 0.02
+
+
+def test_notes_are_not_all_equally_loud(whole: Score) -> None:
+    assert len({note.velocity for note in whole.notes}) >= 3
 
 
 def test_the_score_has_the_songs_tempo_bars_and_first_note(whole: Score, grid: BeatGrid) -> None:
@@ -154,6 +158,62 @@ def test_a_window_gives_away_no_note_beyond_its_kept_beats() -> None:
     window = Window(start_beats=8.0, length_beats=4.0, kept_beats=3.0)
     played = [StepNote(0, 8, 60), StepNote(5, 6, 62), StepNote(6, 8, 64)]
     assert sorted(song_notes([(window, played)], 8)) == [Note(8.0, 60, 3.0), Note(10.5, 62, 0.5)]
+
+
+def in_windows(*played: list[StepNote], starts: tuple[float, ...] = (0.0, 4.0, 8.0)) -> list[Note]:
+    """What windows of sixteenths, each four beats long, give to a song."""
+    windows = [Window(start_beats=start, length_beats=4.0, kept_beats=4.0) for start in starts]
+    return sorted(song_notes(zip(windows, played, strict=False), 16))
+
+
+STRUCK = StepNote(12, 16, 60, 90, is_held_after=True)
+HELD_THROUGH = StepNote(0, 16, 60, is_held_before=True, is_held_after=True)
+HELD = StepNote(0, 4, 60, is_held_before=True)
+
+
+def test_a_note_held_over_edges_is_one_note() -> None:
+    assert in_windows([STRUCK], [HELD]) == [Note(3.0, 60, 2.0, 90)]
+    assert in_windows([STRUCK], [HELD_THROUGH], [HELD]) == [Note(3.0, 60, 6.0, 90)]
+    # Struck again where it ends: the second note is a note of its own.
+    again = StepNote(4, 8, 60, 50)
+    assert in_windows([STRUCK], [HELD, again]) == [Note(3.0, 60, 2.0, 90), Note(5.0, 60, 1.0, 50)]
+
+
+def test_a_note_that_the_next_window_does_not_hold_ends_at_the_edge() -> None:
+    assert in_windows([STRUCK], []) == [Note(3.0, 60, 1.0, 90)]
+    assert in_windows([STRUCK]) == [Note(3.0, 60, 1.0, 90)]
+    other = StepNote(0, 4, 62, is_held_before=True)
+    assert in_windows([STRUCK], [other]) == [Note(3.0, 60, 1.0, 90)]
+    struck_there = StepNote(0, 4, 60, 70)
+    assert in_windows([STRUCK], [struck_there]) == [Note(3.0, 60, 1.0, 90), Note(4.0, 60, 1.0, 70)]
+
+
+def test_a_held_note_that_nobody_struck_is_dropped() -> None:
+    assert in_windows([HELD_THROUGH], [HELD]) == []
+    ended = StepNote(12, 16, 60, 90)
+    assert in_windows([ended], [HELD]) == [Note(3.0, 60, 1.0, 90)]
+
+
+def test_nothing_is_held_over_a_window_that_was_left_out() -> None:
+    assert in_windows([STRUCK], [HELD], starts=(0.0, 8.0)) == [Note(3.0, 60, 1.0, 90)]
+
+
+def test_a_window_that_gives_fewer_beats_hands_its_notes_on_at_its_edge() -> None:
+    short = Window(start_beats=0.0, length_beats=4.0, kept_beats=3.0)
+    whole = Window(start_beats=3.0, length_beats=4.0, kept_beats=4.0)
+    into = StepNote(8, 14, 60, 90)
+    assert list(song_notes([(short, [into]), (whole, [HELD])], 16)) == [Note(2.0, 60, 2.0, 90)]
+    assert list(song_notes([(short, [into]), (whole, [])], 16)) == [Note(2.0, 60, 1.0, 90)]
+
+
+def test_moments_that_are_not_the_checkpoints_steps_are_refused(
+    song: np.ndarray, pianist: Pianist
+) -> None:
+    moments = np.arange(8) * 0.25
+    with pytest.raises(ValueError, match=r"step_seconds is \(windows, 21\), not \(1, 8\)"):
+        pianist.play(song, moments[None], "full")
+    with pytest.raises(ValueError, match=r"step_seconds is \(windows, 21\), not \(8,\)"):
+        pianist.play(song, moments, "full")
 
 
 def test_progress_counts_all_windows(song: np.ndarray, grid: BeatGrid, pianist: Pianist) -> None:

@@ -8,7 +8,10 @@ import pytest
 import torch
 
 import sidekeys_engine
+from sidekeys_engine.features import Pop2PianoFeatureExtractor
+from sidekeys_engine.note_tokens import StepNote, default_vocabulary
 from sidekeys_engine.processor import AutoProcessor, Pop2PianoProcessor
+from sidekeys_engine.tokenizer import Pop2PianoTokenizer
 
 BEATS = np.arange(0.0, 4.0, 0.5)
 NOTES = [[0, 2, 60, 77], [4, 6, 64, 77]]
@@ -16,7 +19,10 @@ NOTES = [[0, 2, 60, 77], [4, 6, 64, 77]]
 
 @pytest.fixture(scope="module")
 def processor() -> Pop2PianoProcessor:
-    return Pop2PianoProcessor.from_pretrained("builtin")
+    """Half-beats, on and off, as the original."""
+    return Pop2PianoProcessor(
+        Pop2PianoFeatureExtractor(feature_size=256), Pop2PianoTokenizer(default_vocabulary(144))
+    )
 
 
 def audio(seconds: float = 4.0) -> Any:
@@ -78,6 +84,37 @@ def test_ids_become_notes_in_the_song(processor: Pop2PianoProcessor, tmp_path: P
     midi.write(str(tmp_path / "song.mid"))
     without = processor.batch_decode(ids, inputs, return_midi=False)
     assert "pretty_midi_objects" not in without
+
+
+def test_the_embedded_checkpoints_windows_are_heard_and_joined_on_its_own_grid() -> None:
+    """Four beats a window and one before it; a note over a window's edge is one note."""
+    processor = Pop2PianoProcessor.from_pretrained("builtin")
+    inputs = processor(audio=audio(), sampling_rate=22050, beat_times=0.25 + BEATS)
+    windows, frames, _ = inputs["input_features"].shape
+    assert windows == 3  # the last one holds the step at the song's end
+    assert frames == 1 + int(2.5 * 22050) // 1024
+    assert len(inputs["beatsteps"][0]) == 4 * len(BEATS) + 1
+    first = [
+        StepNote(2, 6, 60, 90),
+        StepNote(12, 16, 67, 37, is_held_after=True),
+        StepNote(14, 16, 70, 90, is_held_after=True),
+    ]
+    second = [StepNote(0, 4, 67, is_held_before=True), StepNote(0, 4, 72, is_held_before=True)]
+    words = processor.tokenizer._note_tokens
+    rows = [[0, *words.encode_window(window, descending=True)] for window in (first, second, [])]
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+    output = processor.batch_decode(token_ids=ids, feature_extractor_output=inputs)
+    notes = [
+        (round(float(n.start), 6), round(float(n.end), 6), n.pitch, n.velocity)
+        for n in output["notes"]
+    ]
+    assert notes == [
+        (0.5, 1.0, 60, 91),
+        (1.75, 2.75, 67, 37),
+        (2.0, 2.25, 70, 91),  # the second window does not hold it
+    ]
+    assert output["pretty_midi_objects"][0].get_tempo_changes()[1] == pytest.approx([120.0])
 
 
 @pytest.mark.parametrize(

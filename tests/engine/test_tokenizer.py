@@ -61,7 +61,8 @@ def reference(vocab: str) -> Any:
 
 @pytest.fixture(scope="module")
 def small() -> Pop2PianoTokenizer:
-    return Pop2PianoTokenizer.from_pretrained("builtin")
+    """Half-beats, on and off, as the original, in a vocabulary without unused times."""
+    return Pop2PianoTokenizer(default_vocabulary(144))
 
 
 def note(pitch: int, start: int = 0, steps: int = 2) -> list[int]:
@@ -498,11 +499,13 @@ def test_words_that_are_no_tokens_become_an_id_inside_the_vocabulary(
 # --- files ---
 
 
-def test_the_default_checkpoint_has_its_vocabulary(small: Pop2PianoTokenizer) -> None:
-    assert small.vocab_size == len(small) == 144
-    assert small.get_vocab() == default_vocabulary(144)
-    ids = (small.pad_token_id, small.eos_token_id, small.bos_token_id)
+def test_the_default_checkpoint_has_its_vocabulary() -> None:
+    builtin = Pop2PianoTokenizer.from_pretrained("builtin")
+    assert builtin.vocab_size == len(builtin) == 161
+    assert builtin.get_vocab() == default_vocabulary(161, velocity_levels=12)
+    ids = (builtin.pad_token_id, builtin.eos_token_id, builtin.bos_token_id)
     assert ids == (0, 1, 2)
+    assert (builtin.steps_per_beat, builtin.num_bars, builtin.held_notes) == (4, 4, True)
 
 
 def test_a_vocabulary_is_built_where_a_checkpoint_has_none(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_two_songs(song: np.ndarray, example: str) -> None:
 def test_forward_and_loss(song: np.ndarray) -> None:
     names = run(FORWARD, "builtin")
     rows, frames, _ = names["inputs"]["input_features"].shape
-    assert names["logits"].shape == (rows, frames, 144)
+    assert names["logits"].shape == (rows, frames, 161)
     assert len(names["transcription"]) == rows
     assert all(isinstance(line, str) for line in names["transcription"])
     assert np.isfinite(names["loss"].item())

@@ -86,6 +86,8 @@ def render_all(
         for name in np.random.default_rng(seed).permutation(names).tolist()
         if not (folder / f"{name}-{seed}{_LABELS}").exists()
     ]
+    if not jobs:
+        return
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, initializer=_start_renderer) as pool:
         yield from pool.imap_unordered(_render_job, jobs)

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 import torch.distributed
-import torch.multiprocessing
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 
 def in_processes(count: int, meeting: Path, work: Callable[..., None], *arguments: Any) -> None:
@@ -27,7 +27,7 @@ def in_processes(count: int, meeting: Path, work: Callable[..., None], *argument
     meeting.parent.mkdir(parents=True, exist_ok=True)
     meeting.unlink(missing_ok=True)
     try:
-        torch.multiprocessing.spawn(_join, (count, meeting.resolve(), work, arguments), count)
+        spawn(_join, (count, meeting.resolve(), work, arguments), count)  # type: ignore[no-untyped-call]
     finally:
         meeting.unlink(missing_ok=True)
 
@@ -61,5 +61,21 @@ def summed(values: Iterable[Tensor]) -> None:
     tensors = list(values)
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     torch.distributed.all_reduce(flat)
-    for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view_as(tensor))
+
+
+def agreed(listing: Callable[[], list[str]]) -> list[str]:
+    """What a listing that only ever grows says in all processes alike.
+
+    Args:
+        listing: called again until every process finds as much as the others.
+    """
+    while True:
+        found = listing()
+        # float64 holds these whole numbers exactly, so that all processes decide alike.
+        counts = torch.tensor([len(found), len(found) ** 2], dtype=torch.float64)
+        summed([counts])
+        if float(counts[1]) * processes() == float(counts[0]) ** 2:  # all of them are equal
+            return found

@@ -27,6 +27,7 @@ from sidekeys_engine.training.metrics import Scores
 from sidekeys_engine.training.rendering import WINDOW_BEATS
 from sidekeys_engine.training.style import EXCERPT_BEATS
 
+# Training songs that patterns and styles are fitted to: more change little and take time.
 _PIECES = 60
 _COLUMNS = {
     "onset F1": "onset_f1",
@@ -68,6 +69,12 @@ def write_report(
         windows: how many of each song.
         songs: only so many songs.
         on_song: called with the name of each song that is done.
+
+    Returns:
+        What the files say.
+
+    Raises:
+        InputError: songs of the split or training songs are not there, or no instruments.
     """
     pieces = training_pieces(pop909, _PIECES)
     players: dict[str, tuple[Player, int]] = {

@@ -19,7 +19,7 @@ from sidekeys_engine.errors import InputError
 from sidekeys_engine.network import Pop2PianoNetwork
 from sidekeys_engine.training.augmentation import augmented
 from sidekeys_engine.training.dataset import IGNORED_LABEL, Batch, Dataset, renders_in
-from sidekeys_engine.training.parallel import processes, rank, summed
+from sidekeys_engine.training.parallel import agreed, processes, rank, summed
 
 STATE_FILE = "training_state.pt"
 _LARGEST_NORM = 1.0
@@ -108,8 +108,9 @@ class Training:
         self.progress = Progress()
         self._weights: list[Tensor] = list(network.parameters())
         self._average = [weight.detach().clone() for weight in self._weights]
-        # Weights decay in the layers' matrices alone, not in norms, embeddings and biases.
-        matrices, others = [], []
+        # What scales and what is looked up does not decay.
+        matrices: list[Tensor] = []
+        others: list[Tensor] = []
         for name, weight in network.named_parameters():
             (matrices if weight.ndim == 2 and ".block." in name else others).append(weight)
         self._optimizer = torch.optim.AdamW(
@@ -153,7 +154,7 @@ class Training:
         progress, recipe = self.progress, self.recipe
         while progress.step < recipe.steps:
             if not progress.renders:
-                progress.renders = renders_in(self.data)
+                progress.renders = agreed(lambda: renders_in(self.data))
             dataset = Dataset(self.data, progress.renders)
             shares = np.array(recipe.shares or (1.0,) * dataset.composers)
             rng = np.random.default_rng([recipe.seed, progress.epoch])

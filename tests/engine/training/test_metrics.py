@@ -28,18 +28,18 @@ def scored(
 # --- grids ---
 
 
-def test_an_odd_sixteenth_becomes_the_half_beat_before_it():
-    fine = notes((0, 1, 60), (3, 6, 62), (6, 9, 64), (15, 16, 65))
+def test_an_odd_sixteenth_becomes_the_half_beat_after_it():
+    fine = notes((0, 1, 60), (3, 6, 62), (6, 9, 64), (13, 16, 65), (15, 16, 67))
     assert on_grid(fine, 4, 2).tolist() == [
         [0, 1, 60, 64],
-        [1, 3, 62, 64],
-        [3, 4, 64, 64],
-        [7, 8, 65, 64],
+        [2, 3, 62, 64],
+        [3, 5, 64, 64],
+        [7, 8, 65, 64],  # and the last one belongs to the next window
     ]
 
 
 def test_a_pitch_struck_twice_at_one_half_beat_is_one_note_as_long_and_loud_as_either():
-    fine = notes((4, 5, 60, 90), (5, 10, 60, 40), (5, 6, 67, 50))
+    fine = notes((3, 4, 60, 90), (4, 10, 60, 40), (4, 6, 67, 50))
     assert on_grid(fine, 4, 2).tolist() == [[2, 5, 60, 90], [2, 3, 67, 50]]
 
 
@@ -55,7 +55,7 @@ def test_notes_are_cut_at_the_end_of_the_window_and_left_out_beyond_it():
 
 
 def test_what_is_held_over_stays_held_over_and_is_no_onset():
-    fine = notes((-1, 6, 60), (-5, 1, 62), (-9, 0, 64))
+    fine = notes((-1, 6, 60), (-5, 0, 62), (-9, -1, 64))
     assert on_grid(fine, 4, 2).tolist() == [[-1, 3, 60, 64]]
     assert on_grid(notes((-1, 8, 60)), 4, 1).tolist() == [[-1, 2, 60, 64]]
 

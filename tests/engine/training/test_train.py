@@ -9,60 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from sidekeys_engine.config import Pop2PianoConfig
+from made_up_music import COMPOSERS, make_windows, tiny_config, write_windows
+from sidekeys_engine.errors import InputError
 from sidekeys_engine.network import Pop2PianoNetwork
 from sidekeys_engine.training.dataset import Dataset, renders_in, save_windows
-from sidekeys_engine.training.rendering import Windows, architecture
 from sidekeys_engine.training.train import Recipe, Training, loss_of
 
-COMPOSERS = 2
-CONFIG = {
-    "d_model": 32,
-    "d_kv": 8,
-    "d_ff": 48,
-    "num_layers": 1,
-    "num_decoder_layers": 1,
-    "num_heads": 2,
-    "composer_vocab_size": COMPOSERS,
-}
 RECIPE = Recipe(steps=8, batch_size=4, warmup=2, half_precision=False)
-
-
-def config() -> Pop2PianoConfig:
-    return architecture(**CONFIG)
-
-
-def make_windows(seed: int, count: int = 12) -> Windows:
-    """Windows whose tokens repeat their composer's number, so that there is something to learn."""
-    rng = np.random.default_rng(seed)
-    frames = rng.choice([5, 6], count)
-    lengths = rng.integers(2, 6, (count, COMPOSERS))
-    tokens = [
-        np.append(np.full(n - 1, 20 + composer), 1)
-        for row in lengths.tolist()
-        for composer, n in enumerate(row)
-    ]
-    return Windows(
-        features=rng.normal(-4, 2, (int(frames.sum()), 32)).astype(np.float16),
-        frame_steps=np.concatenate([np.arange(n) for n in frames]).astype(np.int8),
-        frame_ends=frames.cumsum(),
-        tokens=np.concatenate(tokens).astype(np.int16),
-        token_ends=lengths.ravel().cumsum().reshape(lengths.shape),
-    )
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for seed in range(2):
-        save_windows(make_windows(seed), folder, f"{seed:03d}-0")
-    return folder
+    return write_windows(tmp_path / "data")
 
 
 def training(data: Path, recipe: Recipe = RECIPE) -> Training:
     torch.manual_seed(recipe.seed)
-    return Training(Pop2PianoNetwork(config()), data, recipe)
+    return Training(Pop2PianoNetwork(tiny_config()), data, recipe)
 
 
 def weights(run: Training) -> torch.Tensor:
@@ -85,7 +48,6 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(data: Path, tmp_pa
     assert not done
     assert first.progress.step == 3
     first.save(tmp_path / "run")
-    # A render that comes in between waits for the next pass.
     second = training(data)
     assert second.resume(tmp_path / "run")
     assert second.run(on_step=lambda _, loss: parts.append(loss))
@@ -95,6 +57,32 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(data: Path, tmp_pa
         whole.averaged().parameters(), second.averaged().parameters(), strict=True
     ):
         assert torch.equal(ours, theirs)
+
+
+def test_a_render_that_comes_in_between_joins_at_the_next_pass(data: Path, tmp_path: Path) -> None:
+    run = training(data, replace(RECIPE, steps=20))
+    passes: dict[int, list[str]] = {}
+    run.run(
+        on_step=lambda progress, _: passes.setdefault(progress.epoch, list(progress.renders)),
+        until_seconds=0,
+        now=lambda: 0.0,
+    )
+    assert run.progress.step == 1
+    run.save(tmp_path / "run")
+    save_windows(make_windows(7), data, "007-0")
+    again = training(data, replace(RECIPE, steps=20))
+    assert again.resume(tmp_path / "run")
+    again.run(on_step=lambda progress, _: passes.setdefault(progress.epoch, list(progress.renders)))
+    assert passes[0] == ["000-0", "001-0"]
+    assert passes[1] == ["000-0", "001-0", "007-0"]
+
+
+def test_another_networks_run_is_not_gone_on_with(data: Path, tmp_path: Path) -> None:
+    training(data).save(tmp_path / "run")
+    torch.manual_seed(0)
+    wider = Pop2PianoNetwork(tiny_config(d_ff=64))
+    with pytest.raises(InputError, match="another size; go on with the sizes"):
+        Training(wider, data, RECIPE).resume(tmp_path / "run")
 
 
 def test_the_seed_decides_a_run(data: Path) -> None:
@@ -118,22 +106,6 @@ def test_a_run_learns(data: Path) -> None:
 
 def test_there_is_nothing_to_resume_in_an_empty_folder(data: Path, tmp_path: Path) -> None:
     assert not training(data).resume(tmp_path)
-
-
-def test_an_epoch_has_every_window_once_in_batches_of_one_length(data: Path) -> None:
-    dataset = Dataset(data, renders_in(data))
-    plan = dataset.epoch(4, np.array([1.0, 3.0]), np.random.default_rng(5))
-    seen = np.concatenate([windows for windows, _ in plan])
-    assert sorted(seen.tolist()) == list(range(len(dataset)))
-    for windows, composers in plan:
-        assert len(windows) <= 4
-        assert len(set(dataset.frames[windows].tolist())) == 1
-        batch = dataset.batch(windows, composers)
-        lengths = (batch.labels >= 0).sum(1)
-        assert lengths.tolist() == dataset.token_counts[windows, composers].tolist()
-        for row, composer, length in zip(batch.labels, composers, lengths, strict=True):
-            assert row[: length - 1].tolist() == [20 + composer] * int(length - 1)
-            assert row[length - 1] == 1
 
 
 def test_the_learning_rate_rises_stays_and_falls() -> None:
