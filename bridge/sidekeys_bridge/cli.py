@@ -6,19 +6,38 @@ The engine's commands run in the engine's own process, because the bridge never 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from sidekeys_engine.errors import InputError
 
 ENGINE_COMMANDS = {
-    "render": "play a piano cover of songs into .mid files",
+    "render": "play a piano cover of songs into .mid files; --engine uses a running bridge's",
     "composers": "list the composers of a checkpoint, a line each",
     "train": "teach a checkpoint one more composer, from songs and their covers",
+    "engine": "run the engine alone, for a bridge on this machine or another one",
+}
+LIVE_COMMANDS = {
+    "start": "listen to your DAW and play along, into a virtual MIDI port",
+    "status": "tell how the running bridge does",
+    "set": "change the composer, a control, the mode, the input ... while it plays",
+    "panic": "release every note at once",
+    "play": "start the manual transport",
+    "pause": "stop the manual transport",
+    "record": "write all that was played in this session to a .mid",
+    "keep": "write what was played in the last bars to a .mid",
+    "watch": "print what happens, a line each",
+    "stop": "end the bridge",
+    "inputs": "list what can be listened to",
+    "ports": "list the MIDI ports that can be played into",
 }
 _USER_ERROR = 2
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,13 +49,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] in ("-V", "--version"):
         sys.stdout.write(f"sidekeys {_version()}\n")
         return 0
-    if words[0] not in ENGINE_COMMANDS:
-        sys.stderr.write(
-            f"sidekeys: error: there is no command {words[0]!r}; "
-            f"try {' or '.join(ENGINE_COMMANDS)}, or `sidekeys --help`.\n"
-        )
+    if words[0] in LIVE_COMMANDS or (words[0] == "render" and "--engine" in words):
+        return _run_live(words)
+    if words[0] in ENGINE_COMMANDS:
+        return _run_engine(words)
+    _say_error(
+        f"there is no command {words[0]!r}; there are "
+        f"{', '.join((*LIVE_COMMANDS, *ENGINE_COMMANDS))}; see `sidekeys --help`."
+    )
+    return _USER_ERROR
+
+
+def _run_live(words: Sequence[str]) -> int:
+    try:
+        if words[0] == "start":
+            status: int = _room("start_command").run(words[1:])
+        else:
+            status = _room("client_commands").run(words[0], words[1:])
+        sys.stdout.flush()  # here, where it may fail, and not while Python shuts down
+    except InputError as error:
+        _say_error(str(error))
         return _USER_ERROR
-    return _run_engine(words)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _room(name: str) -> Any:
+    """A room of ours, loaded only now: help must be there at once."""
+    return importlib.import_module(f"sidekeys_bridge.{name}")
 
 
 def _run_engine(words: Sequence[str]) -> int:
@@ -58,7 +103,13 @@ def _ignored_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def _say_error(line: str) -> None:
+    sys.stderr.write(f"sidekeys: error: {line}\n")
+
+
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - it is slow
+
     try:
         return version("sidekeys")
     except PackageNotFoundError:
@@ -66,15 +117,22 @@ def _version() -> str:
 
 
 def _help() -> str:
-    width = max(map(len, ENGINE_COMMANDS))
-    lines = (f"  {name:{width}}  {what}" for name, what in ENGINE_COMMANDS.items())
+    width = max(map(len, (*ENGINE_COMMANDS, *LIVE_COMMANDS)))
+
+    def listed(commands: dict[str, str]) -> list[str]:
+        return [f"  {name:{width}}  {what}" for name, what in commands.items()]
+
     return "\n".join(
         (
             "Sidekeys: a piano sidekick for your DAW.",
             "",
             "usage: sidekeys COMMAND ...",
             "",
-            *lines,
+            "Playing along:",
+            *listed(LIVE_COMMANDS),
+            "",
+            "Songs and checkpoints:",
+            *listed(ENGINE_COMMANDS),
             "",
             "`sidekeys COMMAND --help` tells more. `sidekeys --version` tells the version.",
             "",

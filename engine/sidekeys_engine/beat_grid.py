@@ -40,13 +40,15 @@ class Window:
     Attributes:
         start_beats: where it starts, in quarter notes.
         length_beats: how much the model hears, in quarter notes.
-        kept_beats: notes with an onset in ``[0, kept_beats)`` from the start are kept; at most
-            ``length_beats``. The rest belongs to the next window.
+        kept_beats: notes with an onset in ``[skipped_beats, kept_beats)`` from the start are kept;
+            at most ``length_beats``. The rest belongs to the next window.
+        skipped_beats: what starts before belongs to the window before.
     """
 
     start_beats: float
     length_beats: float
     kept_beats: float
+    skipped_beats: float = 0.0
 
     def step_positions(self, steps: int, *, before: int = 0) -> Times:
         """Borders of ``steps`` equal steps over the window, and of as long ones before it.
@@ -56,6 +58,23 @@ class Window:
         """
         borders = np.arange(-before, steps + 1) / steps
         return np.asarray(self.start_beats + self.length_beats * borders, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How windows lie over music.
+
+    Attributes:
+        span_beats: how much of a window is kept at most; None for all of it. Windows that keep
+            less overlap.
+        skipped_beats: how much a window hears before what it keeps.
+    """
+
+    span_beats: float | None = None
+    skipped_beats: float = 0.0
+
+
+WHOLE_WINDOWS = Cut()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -352,7 +371,12 @@ class BeatGrid:
     # ----------------------------------------------------------------------------- windows
 
     def windows(
-        self, start_seconds: float, end_seconds: float, *, window_beats: float = 4.0
+        self,
+        start_seconds: float,
+        end_seconds: float,
+        *,
+        window_beats: float = 4.0,
+        cut: Cut = WHOLE_WINDOWS,
     ) -> tuple[Window, ...]:
         """Cut a region into the windows that the model hears.
 
@@ -368,6 +392,7 @@ class BeatGrid:
             start_seconds: where the region starts.
             end_seconds: where it ends.
             window_beats: how much the model hears at once, in quarter notes.
+            cut: whether they overlap; one after another by default.
 
         Raises:
             ValueError: if the region ends before it starts or a window is not above zero.
@@ -376,15 +401,17 @@ class BeatGrid:
             raise ValueError(f"no finite region: {start_seconds} to {end_seconds} s")
         if end_seconds < start_seconds:
             raise ValueError(f"the region ends ({end_seconds} s) before it starts")
-        if not 0 < window_beats < math.inf:
-            raise ValueError(f"a window is longer than {window_beats} beats")
+        skipped = cut.skipped_beats
+        span = window_beats - skipped if cut.span_beats is None else cut.span_beats
+        if not (0 < window_beats < math.inf and 0 < span <= window_beats - skipped):
+            raise ValueError(f"a window of {window_beats:g} beats keeps no {span:g} beats of it")
         first = self.beats_at(start_seconds + _SAME_MOMENT_SECONDS)
         last = self.beats_at(end_seconds - _SAME_MOMENT_SECONDS)
         if last <= first:
             return ()
         return tuple(
-            Window(left, window_beats, right - left)
-            for left, right in self._bars.spans(first, last, window_beats)
+            Window(left - skipped, window_beats, right - left + skipped, skipped)
+            for left, right in self._bars.spans(first, last, span)
         )
 
     # ------------------------------------------------------------------------------ values

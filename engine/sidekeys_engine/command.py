@@ -1,4 +1,4 @@
-"""`sidekeys render`, `composers` and `train`: arguments in, files and a line a song out."""
+"""`sidekeys render`, `composers`, `train` and `engine`: arguments in, files and lines out."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from sidekeys_engine.checkpoint import BUILTIN
 from sidekeys_engine.composers import find_composer
 from sidekeys_engine.cover import Progress
 from sidekeys_engine.errors import InputError
+from sidekeys_engine.expression import Expression
 from sidekeys_engine.notes import Meter
 from sidekeys_engine.pianist import DEVICES, Pianist, Taste, composers_of
 from sidekeys_engine.render import GridChoice, Job, Position, Rendered, render_song
+from sidekeys_engine.serve_command import add_engine_command
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -131,6 +133,9 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
     if grid.file is not None:
         check_readable(grid.file)
     taste = _taste(options)
+    expression = Expression(
+        dynamics=options.expression, pedal=options.pedal, playable=options.playable
+    )
     jobs = []
     for song in songs:
         midi = _file(options.output or song.parent, song, ".mid", len(songs) > 1)
@@ -145,6 +150,7 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
                 start=options.start,
                 end=options.end,
                 taste=taste,
+                expression=expression,
             )
         )
     written: dict[Path, Path] = {}
@@ -385,6 +391,15 @@ def _parser() -> argparse.ArgumentParser:
         type=_Range(int, 0, 2**31 - 1),
         help="which take of the livelier notes; alone it means --temperature 1",
     )
+    for name, what in (
+        ("pedal", "hold the sustain pedal with the harmony"),
+        ("expression", "play as loud as the song where the checkpoint's notes have no velocity"),
+        ("playable", "let go, move by octaves or leave out what two hands cannot reach"),
+    ):
+        playing.add_argument(
+            f"--{name}", action=argparse.BooleanOptionalAction, help=f"{what}; on by default"
+        )
+    render.set_defaults(pedal=True, expression=True, playable=True)
     playing.add_argument("--device", choices=DEVICES, default="auto", help="where to compute")
     render.add_argument("--json", action="store_true", help="print the results as JSON")
 
@@ -395,6 +410,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_checkpoint(composers)
     composers.add_argument("--json", action="store_true", help="print them as JSON")
     _add_train(commands)
+    add_engine_command(commands)
     return parser
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from sidekeys_engine.beat_grid import BeatGrid, Window
+from sidekeys_engine.beat_grid import WHOLE_WINDOWS, BeatGrid, Cut, Window
 from sidekeys_engine.beat_tracking import is_silent, sounding_span
+from sidekeys_engine.joining import song_notes
 from sidekeys_engine.note_tokens import StepNote
 from sidekeys_engine.notes import Note, Score
 from sidekeys_engine.pianist import Pianist, Taste
@@ -21,9 +21,6 @@ _WINDOWS_PER_BATCH = 32
 # Notes this short, cut off at a region's end, are not worth a hammer's stroke.
 _SHORTEST_BEATS = 1 / 16
 _SAME_MOMENT_SECONDS = 1e-3
-_SAME_EDGE_BEATS = 1e-6
-# Of notes from a checkpoint that knows none.
-_VELOCITY = 77
 # How far a tracked beat may lie before the sound that it belongs to.
 _EARLY_SECONDS = 0.1
 
@@ -47,6 +44,7 @@ def make_cover(
     region: Region | None = None,
     taste: Taste | None = None,
     progress: Progress | None = None,
+    cut: Cut = WHOLE_WINDOWS,
 ) -> Score:
     """Cover a song.
 
@@ -61,13 +59,15 @@ def make_cover(
         region: the part to cover; the whole song by default.
         taste: how notes are chosen.
         progress: called with the windows done and the windows in all.
+        cut: how windows lie over the song: one after another, or overlapping as the live piano
+            may play them.
 
     Returns:
         The score on the song's own time line: beat 0 is second 0, whatever the region.
     """
     duration_seconds = len(audio) / pianist.sampling_rate
     region = region or Region(0.0, duration_seconds)
-    windows = _windows_of(region, grid, duration_seconds, pianist.window_beats)
+    windows = _windows_of(region, grid, duration_seconds, pianist.window_beats, cut)
     played = _played(audio, grid, windows, pianist, composer, taste, progress)
     notes = song_notes(played, pianist.steps_per_window)
     heard = sounding_span(audio, pianist.sampling_rate)
@@ -76,7 +76,7 @@ def make_cover(
 
 
 def _windows_of(
-    region: Region, grid: BeatGrid, duration_seconds: float, window_beats: float
+    region: Region, grid: BeatGrid, duration_seconds: float, window_beats: float, cut: Cut
 ) -> list[tuple[int, Window]]:
     """The song's windows that a region touches, with their numbers in the song.
 
@@ -93,53 +93,11 @@ def _windows_of(
     return [
         (number, window)
         for number, window in enumerate(
-            grid.windows(0.0, duration_seconds, window_beats=window_beats)
+            grid.windows(0.0, duration_seconds, window_beats=window_beats, cut=cut)
         )
-        if window.start_beats + window.kept_beats > start and window.start_beats < end
+        if window.start_beats + window.kept_beats > start
+        and window.start_beats + window.skipped_beats < end
     ]
-
-
-def song_notes(played: Iterable[tuple[Window, Sequence[StepNote]]], steps: int) -> Iterator[Note]:
-    """The notes that windows give to the song, in beats of the grid.
-
-    A window may hear further than it may play: notes that start beyond its kept beats belong to
-    the next window, and none sounds on into it, unless it is held there and the next window says
-    that it still sounds.
-
-    Args:
-        played: windows in order, and what the model played in each.
-        steps: length of a window in steps.
-
-    Yields:
-        Notes, each when its end is known.
-    """
-    held: dict[int, Note] = {}
-    edge = -math.inf
-    for window, notes in played:
-        positions = window.step_positions(steps).tolist()
-        end = window.start_beats + window.kept_beats
-        before, held = held, {}
-        if abs(window.start_beats - edge) > _SAME_EDGE_BEATS:  # a window was left out
-            yield from before.values()
-            before = {}
-        edge = end
-        for note in notes:
-            onset, stop = positions[note.onset_step], positions[note.end_step]
-            if onset >= end:
-                continue
-            if not note.is_held_before:
-                whole = Note(onset, note.pitch, min(stop, end) - onset, note.velocity or _VELOCITY)
-            elif note.pitch in before:
-                whole = before.pop(note.pitch)
-                whole = replace(whole, duration_beats=min(stop, end) - whole.onset_beats)
-            else:
-                continue  # nobody struck it
-            if note.is_held_after or stop > end:
-                held[note.pitch] = whole
-            else:
-                yield whole
-        yield from before.values()
-    yield from held.values()
 
 
 def _played(

@@ -11,6 +11,7 @@ import torch
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
+_ROUNDING_SAMPLES = 1e-5
 LOWEST_POWER = 1e-6
 """The floor under a mel band's power; silence is its natural logarithm, -13.8."""
 
@@ -113,8 +114,10 @@ class LogMel:
             raise ValueError(f"audio is one row of samples, not {tuple(samples.shape)}")
         device = torch.device(device)
 
-        first = np.floor(boundaries[:, 0] * self.sampling_rate).astype(np.int64)
-        last = np.floor(boundaries[:, -1] * self.sampling_rate).astype(np.int64)
+        # A boundary that lies on a sample must not fall before it by rounding: live audio counts
+        # its seconds from elsewhere than a song does.
+        edges = np.floor(boundaries[:, [0, -1]] * self.sampling_rate + _ROUNDING_SAMPLES)
+        first, last = edges.astype(np.int64).T
         frame_counts = 1 + (last - first) // self.hop_length  # (windows,)
         most_frames = int(frame_counts.max(initial=0))
         shape = (len(boundaries), most_frames)

@@ -17,8 +17,9 @@ from sidekeys_engine.beat_grid import BeatGrid
 from sidekeys_engine.beat_tracking import is_silent, track_beats
 from sidekeys_engine.cover import Progress, Region, make_cover
 from sidekeys_engine.errors import InputError
+from sidekeys_engine.expression import Expression, expressed
 from sidekeys_engine.mix import check_mix_path, write_mix
-from sidekeys_engine.notes import Meter, Note, Score, TempoChange, write_midi
+from sidekeys_engine.notes import Meter, Note, Pedal, Score, TempoChange, write_midi
 from sidekeys_engine.pianist import Pianist, Taste
 from sidekeys_engine.piano_roll import check_plot_path, plot_piano_roll
 from sidekeys_engine.timeline import timeline
@@ -161,6 +162,7 @@ class Job:
         start: where the part to cover starts.
         end: where it ends.
         taste: how notes are chosen.
+        expression: what is added to them.
     """
 
     song: Path
@@ -172,6 +174,7 @@ class Job:
     start: Position | None = None
     end: Position | None = None
     taste: Taste = field(default_factory=Taste)
+    expression: Expression = field(default_factory=Expression)
 
     def __post_init__(self) -> None:
         if self.midi.suffix.lower() not in _MIDI_SUFFIXES:
@@ -261,6 +264,9 @@ def render_song(job: Job, pianist: Pianist, *, progress: Progress | None = None)
             taste=job.taste,
             progress=progress,
         )
+        has_velocity = pianist.model.config.velocity_levels > 1
+        song = None if has_velocity else audio.samples
+        score = expressed(score, anchored, job.expression, song, audio.sampling_rate)
         if not score.notes:
             remarks.append("no notes were played: the part is silent or too short for a beat")
     _write(job, score, anchored, audio, region)
@@ -337,9 +343,17 @@ def _write(job: Job, score: Score, anchored: BeatGrid, audio: Audio, region: Reg
 
 def _on_region_time(score: Score, anchored: BeatGrid, region: Region) -> Score:
     """The score of a part alone, for the ear: at 60 bpm, so that a beat is a second of the part."""
+
+    def on_part(onset_beats: float, end_beats: float) -> tuple[float, float]:
+        start, end = anchored.seconds_at(onset_beats), anchored.seconds_at(end_beats)
+        return max(0.0, start - region.start_seconds), end - start
+
     notes = []
     for note in score.notes:
-        start, end = (anchored.seconds_at(beats) for beats in (note.onset_beats, note.end_beats))
-        onset = max(0.0, start - region.start_seconds)
-        notes.append(Note(onset, note.pitch, end - start, note.velocity))
-    return Score(notes=tuple(notes), tempos=(TempoChange(0.0, 60.0),))
+        onset, length = on_part(note.onset_beats, note.end_beats)
+        notes.append(Note(onset, note.pitch, length, note.velocity))
+    pedals = [
+        Pedal(*on_part(pedal.onset_beats, pedal.onset_beats + pedal.duration_beats))
+        for pedal in score.pedals
+    ]
+    return Score(notes=tuple(notes), pedals=tuple(pedals), tempos=(TempoChange(0.0, 60.0),))

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidekeys_engine.bars import split_bar
-from sidekeys_engine.beat_grid import MAX_BPM, MIN_BPM, BeatGrid, Window, pulse_beats
+from sidekeys_engine.beat_grid import MAX_BPM, MIN_BPM, BeatGrid, Cut, Window, pulse_beats
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.grid_files import parse_meter
 from sidekeys_engine.notes import Meter, MeterChange, TempoChange
@@ -125,6 +125,17 @@ def test_a_first_beat_that_is_no_time_is_refused() -> None:
         BeatGrid.from_tempo(120, first_beat_seconds=math.nan)
 
 
+@pytest.mark.parametrize("meter", [Meter(4, 4), Meter(3, 4), Meter(5, 4), Meter(6, 8)], ids=str)
+def test_windows_that_overlap_keep_every_beat_once(meter: Meter) -> None:
+    grid = BeatGrid.from_tempo(120, meter=meter)
+    windows = grid.windows(0.0, 30.0, cut=Cut(2.0, 1.0))
+    kept = [(w.start_beats + w.skipped_beats, w.start_beats + w.kept_beats) for w in windows]
+    assert kept[0][0] == 0.0
+    assert all(end == start for (_, end), (start, _) in itertools.pairwise(kept))
+    assert all(w.length_beats == 4 and w.skipped_beats == 1 for w in windows)
+    assert all(1 < w.kept_beats <= 3 for w in windows)
+
+
 def test_misuse_raises_value_error() -> None:
     two = np.array([0.0, 1.0])
     with pytest.raises(ValueError, match="differ"):
@@ -142,8 +153,10 @@ def test_misuse_raises_value_error() -> None:
         grid.windows(2.0, 1.0)
     with pytest.raises(ValueError, match="finite region"):
         grid.windows(0.0, math.inf)
-    with pytest.raises(ValueError, match="window is longer"):
+    with pytest.raises(ValueError, match="keeps no"):
         grid.windows(0.0, 1.0, window_beats=0)
+    with pytest.raises(ValueError, match="keeps no 4 beats"):
+        grid.windows(0.0, 1.0, cut=Cut(4.0, 1.0))
     with pytest.raises(ValueError, match="does not end"):
         timeline(grid, -1.0)
     with pytest.raises(ValueError, match="finite stretch"):

@@ -12,7 +12,8 @@ import pytest
 from sidekeys_engine import cover
 from sidekeys_engine.audio import load_audio
 from sidekeys_engine.beat_grid import BeatGrid, Window
-from sidekeys_engine.cover import Region, make_cover, song_notes
+from sidekeys_engine.cover import Region, make_cover
+from sidekeys_engine.joining import song_notes
 from sidekeys_engine.note_tokens import StepNote
 from sidekeys_engine.notes import Meter, Note, Score
 from sidekeys_engine.pianist import Pianist, Taste

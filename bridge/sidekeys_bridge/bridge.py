@@ -1,0 +1,266 @@
+"""The bridge process: opens everything, lets one thread conduct it, and closes it again."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from sidekeys_bridge.capture import Capture
+from sidekeys_bridge.commands import BRIDGE, STATUS_PAUSE_SECONDS
+from sidekeys_bridge.connection import Claim, claimed
+from sidekeys_bridge.control import ControlServer
+from sidekeys_bridge.desk import Desk
+from sidekeys_bridge.jobs import Jobs
+from sidekeys_bridge.listening import Listening
+from sidekeys_bridge.live import Live
+from sidekeys_bridge.midi_input import SyncInput
+from sidekeys_bridge.midi_output import MidiOutput
+from sidekeys_bridge.performance import Sounding
+from sidekeys_bridge.player import Player
+from sidekeys_bridge.problems import Problems
+from sidekeys_bridge.recorded_piano import RecordedPiano
+from sidekeys_bridge.recorder import Recorder
+from sidekeys_bridge.settings import Settings
+from sidekeys_bridge.supervisor import Supervisor
+from sidekeys_bridge.transport import Transport
+from sidekeys_engine.connection import Connection
+from sidekeys_engine.errors import InputError
+from sidekeys_engine.notes import write_midi
+
+_log = logging.getLogger(__name__)
+
+MODEL_RATE = 22050
+"""Of the sound that is kept: what all checkpoints so far hear."""
+_TICK_SECONDS = 0.006
+# Python lets a thread compute for so long before another one may; the sender must not wait.
+_SWITCH_SECONDS = 0.0005
+_MOST_SYNC_MESSAGES = 256
+_CONTROL_CHANGE, _PROGRAM_CHANGE = 0xB0, 0xC0
+
+
+def run(settings: Settings, *, say: Callable[[str], None] | None = None) -> int:
+    """Run a bridge until it is told to end; returns the exit status.
+
+    Args:
+        settings: checked ones.
+        say: gets lines for whoever started it; standard error by default.
+
+    Raises:
+        InputError: another bridge runs, or there is no MIDI.
+    """
+    say = say or (lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    with ending_signals() as ending, claimed() as claim, ExitStack() as opened:
+        bridge = Bridge(settings, claim, opened, say)
+        try:
+            while not (ending or bridge.desk.ends):
+                bridge.control.bell.wait(_TICK_SECONDS)
+                bridge.step(time.monotonic())
+        finally:
+            bridge.silence()
+            bridge.record_session()
+    return 0
+
+
+@contextmanager
+def ending_signals() -> Iterator[list[int]]:
+    """A list that is empty until Ctrl-C or another signal asks the process to end."""
+    asked: list[int] = []
+    signals = [signal.SIGINT, signal.SIGTERM]
+    signals += [getattr(signal, name) for name in ("SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in signals}
+    for number in signals:
+        signal.signal(number, lambda number, _frame: asked.append(number))
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Bridge:
+    """All parts, and what passes between them.
+
+    Args:
+        settings: how it starts.
+        claim: to be the user's one bridge.
+        opened: closes what is opened here.
+        say: gets lines for the user.
+    """
+
+    def __init__(
+        self, settings: Settings, claim: Claim, opened: ExitStack, say: Callable[[str], None]
+    ) -> None:
+        self.settings, self.say = settings, say
+        self.started_seconds = time.monotonic()
+        self.version = _version()
+        self.mode_name = settings.mode
+        self._sync: collections.deque[bytes] = collections.deque(maxlen=_MOST_SYNC_MESSAGES)
+
+        # The port first: it is what the DAW looks for.
+        self.player = opened.enter_context(Player(MidiOutput(settings.midi_port)))
+        self.transport = Transport(settings.transport, bpm=settings.bpm, meter=settings.meter)
+        opened.callback(self.transport.close)
+        self.problems = Problems()
+        self._open_sync(opened)
+
+        token = secrets.token_urlsafe(32)
+        self.control = ControlServer(BRIDGE, token)
+        opened.callback(self.control.close)
+        endpoints = self.control.start()
+        claim.announce(
+            Connection(endpoints.commands, endpoints.events, token, os.getpid(), self.version)
+        )
+
+        self.supervisor = self._supervisor(settings)
+        opened.callback(self.supervisor.close)
+        self.supervisor.start()
+
+        self.capture = Capture(settings.input, rate=MODEL_RATE, channel=settings.channels)
+        opened.callback(self.capture.close)
+        self.recorder = Recorder()
+        self.live = Live(
+            self.transport,
+            self.capture,
+            RecordedPiano(self.player, self.recorder, time.monotonic),
+            settings.controls,
+            tell=self.control.publish,
+            on_note=self._note,
+        )
+        self.live.choose_mode(settings.mode)
+        self.live.choose_delay(settings.delay_beats)
+        self.listening = Listening(self.capture, self.transport)
+        self.jobs = Jobs(self.control.publish)
+        self.desk = Desk(self)
+        self._notes: list[list[Any]] = []
+        say(f"sidekeys: the MIDI port {self.player.state().port!r} is open; the engine starts.")
+
+    # --- every few milliseconds
+
+    def step(self, now_seconds: float) -> None:
+        """Let everything that is due happen."""
+        self.capture.poll(now_seconds)
+        for event in self.supervisor.poll(now_seconds):
+            self._engine_became(event)
+        self._automate()
+        self.transport.poll(now_seconds)
+        self.recorder.follow(self.transport.stretch)
+        self.recorder.drop(self.player.take_dropped())
+        client = self.supervisor.client
+        if client is not None:
+            replies = client.poll(now_seconds)
+            self.live.take(replies, now_seconds)
+            self.listening.take(replies, now_seconds)
+            self.jobs.take(replies, client.events(), now_seconds)
+            self.listening.step(client, now_seconds)
+        self.live.step(now_seconds)
+        self.control.answer(lambda message, reply: self.desk.respond(message, reply, now_seconds))
+        self._publish(now_seconds)
+
+    def _engine_became(self, event: str) -> None:
+        supervisor = self.supervisor
+        if event == "down":
+            self.live.lose_engine()
+            self.listening.lose_engine()
+            self.jobs.lose_engine()
+        elif event in ("ready", "checkpoint") and supervisor.client and supervisor.description:
+            description = supervisor.description
+            composers = description["composers"]
+            controls = self.live.controls
+            if controls.composer not in composers:
+                if controls.composer:
+                    self.say(
+                        f"sidekeys: this checkpoint has no composer {controls.composer!r}; "
+                        f"{description['composer_default']!r} plays."
+                    )
+                self.live.controls = controls.with_change(
+                    "composer", description["composer_default"]
+                )
+            if event == "ready":
+                self.say(
+                    f"sidekeys: the engine is ready on {description['device']}; a window takes "
+                    f"{description['generation_seconds']:.2f} s."
+                )
+            self.live.use_engine(supervisor.client, description)
+
+    def _automate(self) -> None:
+        """Control changes and program changes of the DAW move our controls."""
+        while self._sync:
+            message = self._sync.popleft()
+            kind, controls = message[0] & 0xF0, self.live.controls
+            composers = self.desk.composers()
+            if kind == _CONTROL_CHANGE:
+                self.live.controls = controls.with_cc(message[1], message[2], composers)
+            elif kind == _PROGRAM_CHANGE:
+                self.live.controls = controls.with_program(message[1], composers)
+
+    def _note(self, sounding: Sounding) -> None:
+        note, (channel, pitch, velocity) = sounding.note, sounding.voice
+        self.recorder.note(
+            sounding.handle, note.onset_beats, note.duration_beats, pitch, velocity,
+            sounding.due_seconds, sounding.off_seconds,
+        )  # fmt: skip
+        row = [note.onset_beats, note.duration_beats, pitch, velocity, channel]
+        self._notes.append(row)
+
+    def _publish(self, now_seconds: float) -> None:
+        if self._notes:
+            self.control.publish("notes", {"notes": self._notes})
+            self._notes = []
+        self.desk.publish(now_seconds, STATUS_PAUSE_SECONDS)
+
+    # --- its ends
+
+    def silence(self) -> None:
+        """Nothing sounds after this."""
+        self.player.panic()
+        self.control.publish("ending", {})
+
+    def record_session(self) -> None:
+        """Write the .mid that was asked for at the start."""
+        if self.settings.record is None:
+            return
+        try:
+            score = self.recorder.recording().session()
+            write_midi(score, self.settings.record)
+        except InputError as mistake:
+            self.say(f"sidekeys: nothing was recorded: {mistake}")
+        else:
+            self.say(f"sidekeys: {self.settings.record}: {len(score.notes)} notes.")
+
+    def _open_sync(self, opened: ExitStack) -> None:
+        """Without it the bridge still plays; a clock is only one of the sources of beats."""
+        try:
+            opened.enter_context(SyncInput(self._receive, port=self.settings.sync_port))
+        except InputError as mistake:
+            if self.settings.transport == "clock":
+                raise
+            self.problems.tell("sync", str(mistake))
+
+    def _receive(self, message: bytes, seconds: float) -> None:
+        """On a thread of the MIDI system, which must not wait."""
+        if message[0] >= 0xF0:
+            self.transport.receive_midi(message, seconds)
+        elif message[0] & 0xF0 in (_CONTROL_CHANGE, _PROGRAM_CHANGE):
+            self._sync.append(message)
+
+    def _supervisor(self, settings: Settings) -> Supervisor:
+        if settings.engine is not None:
+            return Supervisor.connect(settings.engine)
+        return Supervisor(checkpoint=settings.checkpoint, device=settings.device)
+
+
+def _version() -> str:
+    try:
+        return version("sidekeys")
+    except PackageNotFoundError:
+        return "0"

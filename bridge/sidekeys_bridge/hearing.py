@@ -1,0 +1,268 @@
+"""Windows on their way: sound that is complete goes to the engine, notes come back to a memory."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidekeys_bridge.controls import Controls
+from sidekeys_bridge.memory import Played, SongMemory, Sound
+from sidekeys_bridge.windows import Model, Place, place_of
+from sidekeys_engine.beat_grid import BeatGrid, Cut, Window
+from sidekeys_engine.expression import STEP_BEATS
+from sidekeys_engine.joining import notes_of
+from sidekeys_engine.loudness import Decibels, loudness_of_steps
+from sidekeys_engine.protocol import Message
+
+PATIENT_SECONDS = 20.0
+"""How long the notes of a window may take that nobody waits for."""
+_SLOWEST_OF = 24  # windows whose times tell how long the next one may take
+_SILENCE_PEAK = 1e-4  # below it no 50 ms can reach the engine's threshold of silence
+# How far the end of a stretch, as the transport saw it, may lie before that of its last window.
+_SAME_PLACE_SECONDS = 0.03
+
+Tell = Callable[[str, dict[str, Any]], None]
+
+
+class Engine(Protocol):
+    """What windows are sent to: `EngineClient`."""
+
+    def request(
+        self,
+        command: str,
+        content: Mapping[str, Any],
+        buffers: Sequence[bytes] = (),
+        *,
+        now_seconds: float,
+        within_seconds: float,
+    ) -> str:
+        """Send, without waiting; the request's id."""
+        ...
+
+
+class Bus(Protocol):
+    """Where sound is taken from: `Capture`."""
+
+    rate: int
+    epoch: int
+    epoch_first_frame: int
+
+    @property
+    def frames(self) -> int:
+        """Frames so far."""
+        ...
+
+    def frame_at(self, seconds: float) -> float:
+        """The frame of a monotonic moment."""
+        ...
+
+    def audio(self, first_frame: int, count: int) -> NDArray[np.float32]:
+        """Frames that are there."""
+        ...
+
+
+class Run(Protocol):
+    """What a window is cut from: a stretch of the song, `Stretch`."""
+
+    @property
+    def start_beats(self) -> float:
+        """The song position at which it began."""
+        ...
+
+    @property
+    def end_seconds(self) -> float | None:
+        """When it ended; None while it goes on."""
+        ...
+
+    @property
+    def start_seconds(self) -> float:
+        """When it began."""
+        ...
+
+    def grid(self) -> BeatGrid:
+        """Its beats in monotonic seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    window: Window
+    composer: str
+    seconds: float
+    memory: SongMemory
+    loudness: Decibels | None
+
+
+class Hearing:
+    """Cuts windows, asks the engine for their notes, and keeps what it answers.
+
+    Args:
+        bus: the sound.
+        tell: is told of each window.
+
+    Attributes:
+        model: the checkpoint; None until an engine was ready.
+        windows_done: how many got their notes.
+        windows_missed: how many did not, or too late.
+    """
+
+    def __init__(self, bus: Bus, tell: Tell) -> None:
+        self._bus, self._tell = bus, tell
+        self.model: Model | None = None
+        self.windows_done = 0
+        self.windows_missed = 0
+        self._engine: Engine | None = None
+        self._asked: dict[str, _Asked] = {}
+        self._seconds: deque[float] = deque(maxlen=_SLOWEST_OF)
+
+    def use_engine(self, engine: Engine, model: Model) -> None:
+        """Send windows to this engine from now on."""
+        self._engine, self.model = engine, model
+        self._asked.clear()
+        self._seconds.clear()
+
+    def lose_engine(self) -> None:
+        """What was asked of it is gone."""
+        self._engine = None
+        self._asked.clear()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a window is on its way, or there is no engine to send it to."""
+        return self._engine is None or bool(self._asked)
+
+    @property
+    def generation_seconds(self) -> float:
+        """How long the notes of a window take: the slowest lately, or what the engine measured."""
+        usual = self.model.generation_seconds if self.model is not None else 0.0
+        return max(self._seconds, default=usual)
+
+    def cut(
+        self, run: Run, grid: BeatGrid, position_beats: float, cut: Cut
+    ) -> tuple[Window, Sound | None] | None:
+        """The window whose kept beats begin at a song position, once its last sample is here.
+
+        Args:
+            run: nothing is cut from beyond its end, and what sounded before its start is silent.
+            grid: the run's.
+            position_beats: where.
+            cut: how windows lie.
+
+        Returns:
+            The window with its sound, or with None where the sound was lost in part; None as long
+            as there is more to come.
+        """
+        assert self.model is not None
+        window = self.model.window_at(grid, position_beats, cut)
+        steps = window.step_positions(self.model.steps, before=self.model.context_steps)
+        moments = grid.seconds_at(steps)
+        if run.end_seconds is not None and moments[-1] > run.end_seconds + _SAME_PLACE_SECONDS:
+            return None
+        if self._bus.frame_at(float(moments[-1])) + 1 >= self._bus.frames:
+            return None
+        frames = np.array([self._bus.frame_at(moment) for moment in moments.tolist()])
+        return window, self._sound(frames, self._bus.frame_at(run.start_seconds))
+
+    def _sound(self, frames: NDArray[np.float64], start_frame: float) -> Sound | None:
+        first, last = math.floor(frames[0]), math.ceil(frames[-1]) + 1
+        begin = math.floor(start_frame)
+        if self._bus.epoch > 1 and max(first, begin) < self._bus.epoch_first_frame:
+            return None
+        try:
+            samples = self._bus.audio(first, last - first)
+        except ValueError:  # it is no longer kept
+            return None
+        if begin > first:
+            # What sounded when the song was elsewhere belongs to another place.
+            samples = samples.copy()
+            samples[: begin - first] = 0.0
+        return Sound(samples, tuple(((frames - first) / self._bus.rate).tolist()))
+
+    def ask(
+        self,
+        window: Window,
+        sound: Sound,
+        memory: SongMemory,
+        controls: Controls,
+        *,
+        now_seconds: float,
+        within_seconds: float,
+    ) -> None:
+        """Have a window's notes made; they come to the memory, or the window is missed.
+
+        A silent window is known at once.
+        """
+        memory.hear(window, sound)
+        composer = controls.composer
+        if np.abs(sound.samples).max(initial=0.0) < _SILENCE_PEAK:
+            memory.learn(Played(window, (), composer, is_silent=True))
+            return
+        if self._engine is None or within_seconds <= 0:
+            return
+        content = {
+            "composer": composer,
+            "sampling_rate": self._bus.rate,
+            "step_seconds": list(sound.step_seconds),
+            "temperature": controls.temperature,
+            "seed": controls.seed,
+            "window_number": max(0, round(window.start_beats)),
+            "within_seconds": within_seconds,
+        }
+        samples = np.ascontiguousarray(sound.samples, dtype="<f4").tobytes()
+        request = self._engine.request(
+            "generate", content, (samples,), now_seconds=now_seconds, within_seconds=within_seconds
+        )
+        loudness = self._loudness(window, sound)
+        self._asked[request] = _Asked(window, composer, now_seconds, memory, loudness)
+
+    def _loudness(self, window: Window, sound: Sound) -> Decibels | None:
+        """Of the window's sixteenths, for notes that do not tell how loud they are."""
+        if self.model is None or self.model.has_velocity:
+            return None
+        moments = np.array(sound.step_seconds[self.model.context_steps :])
+        steps = round(window.length_beats / STEP_BEATS)
+        sixteenths = np.interp(
+            np.arange(steps + 1) / steps, np.linspace(0, 1, len(moments)), moments
+        )
+        return loudness_of_steps(sound.samples, self._bus.rate, sixteenths)
+
+    def ask_again(self, memory: SongMemory, place: Place, controls: Controls, now: float) -> None:
+        """Have the notes of a remembered place made anew; nobody waits for them."""
+        remembered = memory.sound_at(place)
+        if remembered is not None:
+            self.ask(*remembered, memory, controls, now_seconds=now, within_seconds=PATIENT_SECONDS)
+
+    def take(self, replies: Iterable[Message], now_seconds: float) -> None:
+        """Keep what the engine answered to windows; other messages are not ours."""
+        for reply in replies:
+            asked = self._asked.pop(reply.id, None)
+            if asked is None or reply.type != "ok":
+                continue
+            content = reply.content
+            self._seconds.append(now_seconds - asked.seconds)
+            self.windows_done += 1
+            notes = tuple(notes_of(content["notes"]))
+            asked.memory.learn(
+                Played(asked.window, notes, asked.composer, content["silent"], asked.loudness)
+            )
+            self._say(
+                asked.window, "silent" if content["silent"] else "done", asked.composer,
+                notes=len(notes), took_seconds=content["took_seconds"],
+            )  # fmt: skip
+
+    def miss(self, window: Window, controls: Controls) -> None:
+        """Count a window that has no notes when they are due: silence for that window."""
+        self.windows_missed += 1
+        reason = "its notes were not there in time" if self._engine else "there is no engine"
+        self._say(window, "missed", controls.composer, reason=reason)
+
+    def _say(self, window: Window, result: str, composer: str, **more: Any) -> None:
+        start_beats = place_of(window)[0]
+        content = {"start_beats": start_beats, "result": result, "composer": composer}
+        self._tell("window", {**content, **more})

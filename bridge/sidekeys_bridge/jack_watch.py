@@ -1,0 +1,124 @@
+"""Whether a JACK server runs, how long its periods are, and when it ends; asked of libjack itself.
+
+RtMidi knows none of this. It shows: a program that finds no server prints four lines on the
+user's screen, and one that goes on sending to a server that has ended hangs for ever as soon as
+RtMidi's buffer is full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+from pathlib import Path
+from types import TracebackType
+
+_MAPS = Path("/proc/self/maps")  # the files that this process has loaded; Linux alone has it
+_NO_START_SERVER = 0x01  # JackNoStartServer
+_MESSAGE = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+_SHUTDOWN = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+class JackWatch:
+    """A JACK client without ports that looks on.
+
+    Args:
+        name: what the client is called; JACK appends a number where the name is taken.
+
+    Raises:
+        ConnectionError: no JACK server runs, or this machine has no libjack.
+    """
+
+    def __init__(self, name: str = "Sidekeys watch") -> None:
+        library = _libjack()
+        if library is None:
+            raise ConnectionError("this machine has no libjack")
+        self._library = library
+        status = ctypes.c_int()
+        self._client: int | None = library.jack_client_open(
+            name.encode(), _NO_START_SERVER, ctypes.byref(status)
+        )
+        if not self._client:
+            raise ConnectionError("no JACK server runs")
+        self._ended = False
+        # ctypes frees a callback that nobody holds, while libjack would still call it.
+        self._on_shutdown = _SHUTDOWN(self._end)
+        library.jack_on_shutdown(self._client, self._on_shutdown, None)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server has ended, or has thrown this program out."""
+        return self._ended
+
+    @property
+    def period_seconds(self) -> float:
+        """How much time JACK moves at once; it may change while the server runs."""
+        if self._client is None or self._ended:
+            return 0.0
+        frames: int = self._library.jack_get_buffer_size(self._client)
+        rate: int = self._library.jack_get_sample_rate(self._client)
+        return frames / rate if rate else 0.0
+
+    def close(self) -> None:
+        """Leave the server. Safe to call twice."""
+        client, self._client = self._client, None
+        if client is not None:
+            self._library.jack_client_close(client)
+
+    def __enter__(self) -> JackWatch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _end(self, _: int | None) -> None:
+        self._ended = True
+
+
+def jack_runs() -> bool:
+    """Whether a JACK server runs that this user can reach; `JACK_DEFAULT_SERVER` names it."""
+    try:
+        with JackWatch("Sidekeys probe"):
+            return True
+    except ConnectionError:
+        return False
+
+
+def _ignore(_: bytes | None) -> None:
+    """What libjack would print for the user, who is told in our words."""
+
+
+_say_nothing = _MESSAGE(_ignore)  # for as long as libjack may speak
+
+
+@functools.cache
+def _libjack() -> ctypes.CDLL | None:
+    """The libjack that RtMidi brought, if it did: each copy maps all of JACK's shared memory."""
+    path = "libjack.so.0"
+    with contextlib.suppress(OSError):
+        files = [line.split()[-1] for line in _MAPS.read_text().splitlines() if "libjack" in line]
+        path = next((file for file in files if "rtmidi" in file), path)
+    try:
+        library = ctypes.CDLL(path)
+    except OSError:
+        return None
+    library.jack_client_open.restype = ctypes.c_void_p
+    library.jack_client_open.argtypes = [
+        ctypes.c_char_p, ctypes.c_int, ctypes.POINTER(ctypes.c_int),
+    ]  # fmt: skip
+    library.jack_client_close.argtypes = [ctypes.c_void_p]
+    library.jack_on_shutdown.restype = None
+    library.jack_on_shutdown.argtypes = [ctypes.c_void_p, _SHUTDOWN, ctypes.c_void_p]
+    for question in (library.jack_get_buffer_size, library.jack_get_sample_rate):
+        question.restype = ctypes.c_uint32
+        question.argtypes = [ctypes.c_void_p]
+    for speak in (library.jack_set_error_function, library.jack_set_info_function):
+        speak.restype = None
+        speak.argtypes = [_MESSAGE]
+        speak(_say_nothing)
+    return library

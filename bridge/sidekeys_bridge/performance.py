@@ -1,0 +1,229 @@
+"""One run of the piano: windows from a memory, joined to notes, handed over as they fall due."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from sidekeys_bridge.controls import Controls
+from sidekeys_bridge.hearing import Run
+from sidekeys_bridge.memory import SongMemory
+from sidekeys_bridge.windows import Model, place_of
+from sidekeys_engine.beat_grid import BeatGrid, Cut, Window
+from sidekeys_engine.dynamics import HeardSteps
+from sidekeys_engine.expression import STEP_BEATS, Expression, Phrasing, express
+from sidekeys_engine.joining import Joined, Joiner
+from sidekeys_engine.notes import Note
+from sidekeys_engine.pedaling import PedalMove
+
+COMMIT_SECONDS = 0.05
+"""A window's notes are taken from the memory this long before its first beat sounds."""
+# Notes go to the scheduler this long before they sound; until then a tempo change moves them.
+_HANDOVER_SECONDS = 0.03
+_SAME_BEATS = 1e-3
+_KEY_UP_SECONDS = 0.002  # before another run begins
+
+
+class Piano(Protocol):
+    """What notes are handed to: `Player`."""
+
+    def strike(
+        self, due_seconds: float, off_seconds: float, channel: int, pitch: int, velocity: int
+    ) -> int:
+        """Commit a note; its handle."""
+        ...
+
+    def extend(self, handle: int, off_seconds: float) -> bool:
+        """Move the end of a note that sounds, or will."""
+        ...
+
+    def pedal(self, due_seconds: float, down: bool, channel: int) -> None:
+        """Commit a move of the sustain pedal."""
+        ...
+
+    def panic(self) -> None:
+        """Release all that sounds, drop all that waits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sounding:
+    """A note as it is handed over.
+
+    Attributes:
+        handle: the scheduler's.
+        note: at the song position where it sounds.
+        voice: channel, pitch and velocity as sent.
+        due_seconds: the monotonic moment of its onset.
+        off_seconds: that of its end.
+    """
+
+    handle: int
+    note: Note
+    voice: tuple[int, int, int]
+    due_seconds: float
+    off_seconds: float
+
+
+@dataclass(slots=True)
+class _Waiting:
+    note: Note
+    is_open: bool  # its end may still move
+    sounding: Sounding | None = None
+
+
+class Performance:
+    """Plays windows of a memory along a stretch of the song, so many beats behind it.
+
+    Args:
+        stretch: whose beats it follows.
+        lag_beats: how far behind.
+        cut: how windows lie.
+        position_beats: the song position of the first window.
+        model: the checkpoint.
+        memory: what is played at each place.
+        piano: gets the notes.
+        on_note: is told of every note that is handed over, and again when its end moves.
+    """
+
+    def __init__(
+        self,
+        stretch: Run,
+        lag_beats: int,
+        cut: Cut,
+        position_beats: float,
+        model: Model,
+        memory: SongMemory,
+        piano: Piano,
+        on_note: Callable[[Sounding], None],
+    ) -> None:
+        self.stretch = stretch
+        self.lag_beats, self.cut = lag_beats, cut
+        self.memory = memory
+        self._model, self._piano, self._on_note = model, piano, on_note
+        self._joiner = Joiner(model.steps)
+        self._position = place_of(model.window_at(stretch.grid(), position_beats, cut))[0]
+        self._end_beats, self._end_seconds = math.inf, math.inf
+        self._waiting: dict[int, _Waiting] = {}
+        self._phrasing: Phrasing | None = None
+        self._moves: list[PedalMove] = []
+
+    @property
+    def position_beats(self) -> float:
+        """The song position of the window that comes next."""
+        return self._position
+
+    def end_at(self, position_beats: float, seconds: float) -> None:
+        """Play nothing from a position on: another run begins there, at that moment."""
+        self._end_beats, self._end_seconds = position_beats, seconds - _KEY_UP_SECONDS
+        self._moves = [move for move in self._moves if move.position_beats < position_beats]
+        self._moves.append(PedalMove(position_beats, False))
+
+    def play(self, now_seconds: float, controls: Controls) -> list[Window]:
+        """Take the notes of each window that is about to sound; from here on they are committed.
+
+        Returns:
+            The windows without notes: silence.
+        """
+        grid = self.stretch.grid()
+        missing: list[Window] = []
+        while True:
+            window = self._model.window_at(grid, self._position, self.cut)
+            start_beats, end_beats = place_of(window)
+            first_beats = max(start_beats, self.stretch.start_beats)
+            due_seconds = grid.seconds_at(first_beats + self.lag_beats)
+            is_early = due_seconds - COMMIT_SECONDS > now_seconds
+            if is_early or start_beats >= self._end_beats - _SAME_BEATS:
+                return missing
+            self._position = end_beats
+            played = self.memory.at(window)
+            if played is None:
+                missing.append(window)
+            joined = []
+            if played is not None and not played.is_silent:
+                joined = self._joiner.add(window, played.notes)
+            heard = None
+            if played is not None and played.loudness is not None:
+                heard = HeardSteps(window.start_beats, STEP_BEATS, played.loudness)
+            for told, note in self._expressed(joined, end_beats, grid, heard, controls):
+                self._take(told, note, grid, now_seconds)
+
+    def _expressed(
+        self,
+        joined: list[Joined],
+        end_beats: float,
+        grid: BeatGrid,
+        heard: HeardSteps | None,
+        controls: Controls,
+    ) -> list[tuple[Joined, Note]]:
+        """A window's notes as a pianist plays them; the pedal's moves wait with them."""
+        wanted = Expression(controls.expression, controls.pedal, controls.playable)
+        notes = [told.note for told in joined]
+        played = express(notes, end_beats, grid, wanted, heard=heard, phrasing=self._phrasing)
+        self._phrasing = played.phrasing
+        self._moves += [move for move in played.moves if move.position_beats < self._end_beats]
+        by_strike = {(note.onset_beats, note.pitch): note for note in played.notes}
+        found = ((told, by_strike.get((told.note.onset_beats, told.note.pitch))) for told in joined)
+        return [(told, note) for told, note in found if note is not None]
+
+    def _take(self, joined: Joined, note: Note, grid: BeatGrid, now_seconds: float) -> None:
+        """Keep a new note until it is due, or move the end of one that sounds on."""
+        if joined.is_new:
+            # Of a window that the song came into in the middle, the rest is played.
+            is_before = note.onset_beats < self.stretch.start_beats - _SAME_BEATS
+            is_past = self._due_seconds(grid, note.onset_beats) < now_seconds - _HANDOVER_SECONDS
+            if not is_before and not is_past:
+                self._waiting[joined.number] = _Waiting(note, joined.is_open)
+        elif (waiting := self._waiting.get(joined.number)) is not None:
+            waiting.note, waiting.is_open = note, joined.is_open
+            if waiting.sounding is not None:
+                off_seconds = self._off_seconds(grid, note)
+                self._piano.extend(waiting.sounding.handle, off_seconds)
+                self._on_note(
+                    replace(waiting.sounding, note=self._moved(note), off_seconds=off_seconds)
+                )
+
+    def hand_over(self, now_seconds: float, controls: Controls) -> None:
+        """Give the scheduler what is due soon."""
+        grid = self.stretch.grid()
+        self._hand_over_pedal(grid, now_seconds, controls)
+        for number, waiting in list(self._waiting.items()):
+            note = waiting.note
+            off_seconds = self._off_seconds(grid, note)
+            if waiting.sounding is not None:
+                if not waiting.is_open or off_seconds < now_seconds:
+                    del self._waiting[number]
+                continue
+            due_seconds = self._due_seconds(grid, note.onset_beats)
+            if due_seconds > now_seconds + _HANDOVER_SECONDS:
+                continue
+            voice = controls.voices(note.pitch, note.velocity)
+            if voice is None or off_seconds <= due_seconds:
+                del self._waiting[number]
+                continue
+            handle = self._piano.strike(due_seconds, off_seconds, *voice)
+            waiting.sounding = Sounding(handle, self._moved(note), voice, due_seconds, off_seconds)
+            self._on_note(waiting.sounding)
+
+    def _hand_over_pedal(self, grid: BeatGrid, now_seconds: float, controls: Controls) -> None:
+        while self._moves:
+            move = self._moves[0]
+            due_seconds = min(self._due_seconds(grid, move.position_beats), self._end_seconds)
+            if due_seconds > now_seconds + _HANDOVER_SECONDS:
+                return
+            del self._moves[0]
+            if move.is_down and (controls.mute or due_seconds < now_seconds - _HANDOVER_SECONDS):
+                continue
+            for channel in controls.channels:
+                self._piano.pedal(due_seconds, move.is_down, channel)
+
+    def _due_seconds(self, grid: BeatGrid, position_beats: float) -> float:
+        return grid.seconds_at(position_beats + self.lag_beats)
+
+    def _off_seconds(self, grid: BeatGrid, note: Note) -> float:
+        return min(self._due_seconds(grid, note.end_beats), self._end_seconds)
+
+    def _moved(self, note: Note) -> Note:
+        return replace(note, onset_beats=note.onset_beats + self.lag_beats)

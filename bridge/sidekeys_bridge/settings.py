@@ -1,0 +1,366 @@
+"""What a bridge is told to do: one frozen Settings from defaults, a TOML file and flags."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sidekeys_bridge.controls import Controls
+from sidekeys_engine.atomic_file import check_readable, check_writable, shown_path
+from sidekeys_engine.errors import InputError
+from sidekeys_engine.notes import Meter
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_INPUT = "default"
+TRANSPORTS = ("auto", "clock", "link", "script", "manual", "audio")
+MODES = ("echo", "loop")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+SLOWEST_BPM, FASTEST_BPM = 30.0, 300.0
+LONGEST_DELAY_BEATS = 64
+_LARGEST_FILE = 1 << 20
+_METER = re.compile(r"\s*(\d{1,2})\s*/\s*(\d{1,2})\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that is decided before a bridge starts. `read_settings` makes and checks one.
+
+    Attributes:
+        input: what is heard: "default", NAME, INDEX, file:PATH, reastream:ID or loopback:NAME.
+        channels: one channel of the input or a pair that is mixed, counted from 1; all for None.
+        transport: who tells the beats, one of `TRANSPORTS`.
+        bpm: tempo of the manual transport, in quarter notes a minute.
+        meter: where nobody tells another one.
+        mode: "echo" follows by a delay, "loop" plays in sync what it heard before.
+        delay_beats: by how many quarter notes the echo follows; the least that holds for None.
+        checkpoint: "builtin", a folder, or a hub id.
+        device: where the engine computes.
+        midi_port: an existing MIDI port to play into, instead of a virtual one.
+        sync_port: an existing MIDI port to follow, instead of a virtual one.
+        panel: whether the control panel is served.
+        record: a .mid to write at the end, of all that was played.
+        engine: connection file of an engine that runs already, instead of one of our own.
+        log_file: where the log goes.
+        quiet: whether only problems are said.
+        json: whether events are printed as JSON, a line each.
+        controls: how the piano plays at the start.
+    """
+
+    input: str = DEFAULT_INPUT
+    channels: int | tuple[int, int] | None = None
+    transport: str = "auto"
+    bpm: float | None = None
+    meter: Meter = field(default_factory=Meter)
+    mode: str = "echo"
+    delay_beats: int | None = None
+    checkpoint: str = "builtin"
+    device: str = "auto"
+    midi_port: str | None = None
+    sync_port: str | None = None
+    panel: bool = True
+    record: Path | None = None
+    engine: Path | None = None
+    log_file: Path | None = None
+    quiet: bool = False
+    json: bool = False
+    controls: Controls = field(default_factory=Controls)
+
+
+def read_settings(
+    flags: Mapping[str, Any],
+    *,
+    config: Path | None = None,
+    controls: Mapping[str, Any] = MappingProxyType({}),
+) -> Settings:
+    """Settings from defaults, then the TOML file, then flags; the last one wins.
+
+    Args:
+        flags: what the command line says, by the names in `OPTIONS`; None where it says nothing.
+        config: a TOML file with the same names as keys, and a table [controls].
+        controls: changes of controls that the command line asks for.
+
+    Raises:
+        InputError: anything that cannot be used, with the name of the flag or key, and what it may
+            be.
+    """
+    found: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
+    if config is not None:
+        found, changes = _read_file(config)
+    here = Path.cwd()
+    for name, value in flags.items():
+        if value is not None:
+            option = OPTIONS[name]
+            found[option.field] = option.checked(value, here, f"--{name.replace('_', '-')}")
+    if "composer" in found:
+        changes["composer"] = found.pop("composer")
+    return Settings(**found, controls=changed_controls(Controls(), {**changes, **controls}))
+
+
+def changed_controls(before: Controls, changes: Mapping[str, Any]) -> Controls:
+    """Controls after several changes at once.
+
+    Args:
+        before: the controls so far.
+        changes: values by name; `velocity-curve` is `velocity_curve`.
+
+    Raises:
+        InputError: no such control, or a value it may not have.
+    """
+    named = {name.strip().lower().replace("-", "_"): value for name, value in changes.items()}
+    for name, value in named.items():
+        if name not in Controls.__slots__:
+            return before.with_change(name, value)  # which says what there is
+    return replace(before, **named)
+
+
+def _read_file(config: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings and the controls of a TOML file."""
+    check_readable(config)
+    shown = shown_path(config)
+    if config.stat().st_size > _LARGEST_FILE:
+        raise InputError(f"{shown} is too large for a file of settings; give another one.")
+    try:
+        content = tomllib.loads(config.read_bytes().decode("utf-8-sig"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"{shown} is no TOML: {error}; mend it.") from error
+    controls = content.pop("controls", {})
+    if not isinstance(controls, dict):
+        raise InputError(f"{shown}: controls must be a table, [controls].")
+    found = {}
+    for key, value in content.items():
+        name = key.replace("-", "_")
+        if name not in OPTIONS or name == "json":
+            known = ", ".join(name for name in OPTIONS if name != "json")
+            raise InputError(f"{shown}: there is no setting {key!r}; there are {known}.")
+        option = OPTIONS[name]
+        if option.field in found:
+            raise InputError(f"{shown}: {key} is there twice; leave one out.")
+        found[option.field] = option.checked(value, config.resolve().parent, f"{shown}: {key}")
+    return found, controls
+
+
+# What single values mean. Each takes text and the folder that relative paths begin in.
+
+
+def input_of(text: str, folder: Path | None = None) -> str:
+    """An input as `Settings.input` has it, with the file's whole path.
+
+    Args:
+        text: NAME, INDEX, file:PATH, reastream:ID or loopback:NAME.
+        folder: where a relative path begins; the working folder by default.
+
+    Raises:
+        InputError: no name, or a file that is not there.
+    """
+    from sidekeys_bridge.audio_input import split_choice  # noqa: PLC0415 - needs numpy
+
+    kind, rest = split_choice(text.strip())
+    if kind == "device":
+        return rest
+    if kind == "file":
+        path = (folder or Path.cwd()) / Path(rest).expanduser()
+        check_readable(path)
+        return f"file:{path}"
+    return f"{kind}:{rest}"
+
+
+def channels_of(text: str) -> int | tuple[int, int] | None:
+    """Channels counted from 1: "3" -> 3, "3-4" -> (3, 4), "all" -> None.
+
+    Raises:
+        InputError: anything else.
+    """
+    from sidekeys_bridge.audio_input import parse_channel  # noqa: PLC0415 - needs numpy
+
+    return parse_channel(text.strip().lower())
+
+
+def meter_of(text: str) -> Meter:
+    """A meter from text such as "6/8".
+
+    Raises:
+        InputError: anything else.
+    """
+    match = _METER.fullmatch(text)
+    try:
+        if match is None:
+            raise ValueError(text)
+        return Meter(int(match[1]), int(match[2]))
+    except ValueError as error:
+        raise InputError(f"{text!r} is no meter; give one such as 4/4, 3/4 or 6/8.") from error
+
+
+def bpm_of(text: str) -> float:
+    """A tempo in quarter notes a minute.
+
+    Raises:
+        InputError: no number, or one outside `SLOWEST_BPM` to `FASTEST_BPM`.
+    """
+    bpm = _number(text)
+    if not SLOWEST_BPM <= bpm <= FASTEST_BPM:
+        raise InputError(
+            f"{text!r} is no tempo; give beats a minute from {SLOWEST_BPM:g} to {FASTEST_BPM:g}."
+        )
+    return bpm
+
+
+def delay_of(text: str) -> int | None:
+    """By how many beats the echo follows: "auto" -> None, "8" -> 8.
+
+    Raises:
+        InputError: no whole number, or one outside 1 to `LONGEST_DELAY_BEATS`.
+    """
+    if text.strip().lower() == "auto":
+        return None
+    beats = _number(text)
+    if not 1 <= beats <= LONGEST_DELAY_BEATS or beats != int(beats):
+        raise InputError(
+            f"{text!r} is no delay; give auto, or whole beats from 1 to {LONGEST_DELAY_BEATS}."
+        )
+    return int(beats)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan  # which is in no range
+
+
+# One table of all options; the command line and the TOML file take what it names.
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting as a user gives it.
+
+    Attributes:
+        field: of `Settings`.
+        help: what it does.
+        metavar: what its value is called; empty for a switch.
+        choices: the texts it may be; empty if it is free.
+        read: its value from text and the folder that relative paths begin in.
+    """
+
+    field: str
+    help: str
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+    read: Callable[[str, Path], Any] | None = None
+
+    def checked(self, value: object, folder: Path, where: str) -> Any:
+        """The value for `Settings`.
+
+        Args:
+            value: as the command line or TOML gives it.
+            folder: where relative paths begin.
+            where: the flag or the key, for messages.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        if not self.metavar:
+            if not isinstance(value, bool):
+                raise InputError(f"{where} must be true or false, not {value!r}.")
+            return value
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise InputError(f"{where} must be text or a number, not {value!r}.")
+        text = str(value)
+        if self.choices and text not in self.choices:
+            raise InputError(f"{where} must be one of {', '.join(self.choices)}, not {text!r}.")
+        if not text.strip():
+            raise InputError(f"{where} is empty; give a value or leave it out.")
+        if self.read is None:
+            return text
+        try:
+            return self.read(text, folder)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+
+
+def _readable(text: str, folder: Path) -> Path:
+    path = folder / Path(text).expanduser()
+    check_readable(path)
+    return path
+
+
+def _writable(text: str, folder: Path) -> Path:
+    path = folder / Path(text).expanduser()
+    check_writable(path)
+    return path
+
+
+def _midi_file(text: str, folder: Path) -> Path:
+    if not text.lower().endswith((".mid", ".midi")):
+        raise InputError(f"{text!r} is no MIDI file; give a name that ends in .mid.")
+    return _writable(text, folder)
+
+
+_OPTIONS = {
+    "input": Option(
+        "input",
+        "what to listen to: a name or number of `sidekeys inputs`, file:PATH, reastream:ID or "
+        "loopback:NAME; the system's default input by default",
+        "INPUT",
+        read=input_of,
+    ),
+    "channels": Option(
+        "channels",
+        "the input's channels, such as 3 or 3-4; all of them by default",
+        "N[-M]",
+        read=lambda text, _: channels_of(text),
+    ),
+    "transport": Option(
+        "transport",
+        "who tells the beats; auto takes the best one that is there",
+        "SOURCE",
+        choices=TRANSPORTS,
+    ),
+    "bpm": Option("bpm", "tempo of the manual transport", "BPM", read=lambda text, _: bpm_of(text)),
+    "meter": Option(
+        "meter",
+        "where nobody tells another one; 4/4 by default",
+        "METER",
+        read=lambda text, _: meter_of(text),
+    ),
+    "mode": Option(
+        "mode",
+        "echo follows by a delay; loop plays in sync what it heard at this place before",
+        "MODE",
+        choices=MODES,
+    ),
+    "delay": Option(
+        "delay_beats",
+        "by how many beats the echo follows; auto is the least that this machine can hold",
+        "auto|BEATS",
+        read=lambda text, _: delay_of(text),
+    ),
+    # A control, too; `read_settings` puts it there.
+    "composer": Option("composer", "who plays; see `sidekeys composers`", "NAME"),
+    "checkpoint": Option("checkpoint", "builtin, a folder, or a hub id", "NAME"),
+    "device": Option("device", "where to compute", "DEVICE", choices=DEVICES),
+    "midi_port": Option("midi_port", "play into this MIDI port; see `sidekeys ports`", "NAME"),
+    "sync_port": Option("sync_port", "follow the clock on this MIDI port", "NAME"),
+    "panel": Option("panel", "serve the control panel"),
+    "record": Option(
+        "record", "write what was played into this .mid at the end", "FILE", read=_midi_file
+    ),
+    "engine": Option(
+        "engine", "connection file of an engine that runs already", "CONNECTION", read=_readable
+    ),
+    "log_file": Option("log_file", "write the log here", "FILE", read=_writable),
+    "quiet": Option("quiet", "say only what goes wrong"),
+    "json": Option("json", "print events as JSON, a line each"),
+}
+OPTIONS: Mapping[str, Option] = MappingProxyType(_OPTIONS)
