@@ -50,7 +50,8 @@ class Daw:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.client = jack.Client(options.name, no_start_server=True)
-        rate = self.client.samplerate
+        self.rate = rate = self.client.samplerate
+        self.period = self.client.blocksize
         song, song_rate = soundfile.read(options.song, dtype="float32", always_2d=True)
         if song_rate != rate:
             raise SystemExit(f"the song has {song_rate} Hz, JACK {rate}")
@@ -125,8 +126,8 @@ class Daw:
     def report(self) -> dict[str, object]:
         return {
             "start_frame": self.start_frame,
-            "rate": self.client.samplerate,
-            "period": self.client.blocksize,
+            "rate": self.rate,
+            "period": self.period,
             "frames": self.position,
             "xruns": self.xruns,
             "received": self.received,

@@ -27,6 +27,7 @@ from sidekeys_bridge.midi_output import MidiOutput
 from sidekeys_bridge.performance import Sounding
 from sidekeys_bridge.player import Player
 from sidekeys_bridge.problems import Problems
+from sidekeys_bridge.realtime import COMPANION_PRIORITY, request_realtime
 from sidekeys_bridge.recorded_piano import RecordedPiano
 from sidekeys_bridge.recorder import Recorder
 from sidekeys_bridge.settings import Settings
@@ -59,6 +60,8 @@ def run(settings: Settings, *, say: Callable[[str], None] | None = None) -> int:
     """
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
     sys.setswitchinterval(_SWITCH_SECONDS)
+    # A thread that holds Python's lock while others compute would keep the sender waiting.
+    request_realtime(COMPANION_PRIORITY)
     with ending_signals() as ending, claimed() as claim, ExitStack() as opened:
         bridge = Bridge(settings, claim, opened, say)
         try:
@@ -135,6 +138,7 @@ class Bridge:
             settings.controls,
             tell=self.control.publish,
             on_note=self._note,
+            kept=settings.keep_windows,
         )
         self.live.choose_mode(settings.mode)
         self.live.choose_delay(settings.delay_beats)

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -105,6 +106,9 @@ class Hearing:
     Args:
         bus: the sound.
         tell: is told of each window.
+        kept: a folder for the sound of each window that is sent, to find out why the piano played
+            what it did: `window-00001.npz` has ``samples``, the number of the ``first_frame``,
+            ``step_seconds``, and the window's ``start_beats``.
 
     Attributes:
         model: the checkpoint; None until an engine was ready.
@@ -112,8 +116,9 @@ class Hearing:
         windows_missed: how many did not, or too late.
     """
 
-    def __init__(self, bus: Bus, tell: Tell) -> None:
-        self._bus, self._tell = bus, tell
+    def __init__(self, bus: Bus, tell: Tell, kept: Path | None = None) -> None:
+        self._bus, self._tell, self._kept = bus, tell, kept
+        self._kept_count = 0
         self.model: Model | None = None
         self.windows_done = 0
         self.windows_missed = 0
@@ -182,7 +187,7 @@ class Hearing:
             # What sounded when the song was elsewhere belongs to another place.
             samples = samples.copy()
             samples[: begin - first] = 0.0
-        return Sound(samples, tuple(((frames - first) / self._bus.rate).tolist()))
+        return Sound(samples, first, tuple(((frames - first) / self._bus.rate).tolist()))
 
     def ask(
         self,
@@ -214,12 +219,24 @@ class Hearing:
             "window_number": max(0, round(window.start_beats)),
             "within_seconds": within_seconds,
         }
+        if self._kept is not None:
+            self._keep(self._kept, window, sound)
         samples = np.ascontiguousarray(sound.samples, dtype="<f4").tobytes()
         request = self._engine.request(
             "generate", content, (samples,), now_seconds=now_seconds, within_seconds=within_seconds
         )
         loudness = self._loudness(window, sound)
         self._asked[request] = _Asked(window, composer, now_seconds, memory, loudness)
+
+    def _keep(self, folder: Path, window: Window, sound: Sound) -> None:
+        self._kept_count += 1
+        np.savez(
+            folder / f"window-{self._kept_count:05}.npz",
+            samples=sound.samples,
+            first_frame=sound.first_frame,
+            step_seconds=sound.step_seconds,
+            start_beats=window.start_beats,
+        )
 
     def _loudness(self, window: Window, sound: Sound) -> Decibels | None:
         """Of the window's sixteenths, for notes that do not tell how loud they are."""

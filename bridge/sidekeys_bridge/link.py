@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -39,8 +38,10 @@ class LinkSource:
     def __init__(
         self, meter: Meter | None = None, *, now: Callable[[], float] = time.monotonic
     ) -> None:
+        import asyncio  # noqa: PLC0415 - takes time and memory that nobody else needs
+
         try:
-            import aalink  # noqa: PLC0415 - optional, and opens sockets
+            import aalink  # noqa: PLC0415 - optional
         except ImportError as error:
             raise InputError(
                 "Ableton Link needs the package aalink, which is not installed; "

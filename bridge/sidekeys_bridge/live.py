@@ -8,6 +8,7 @@ where the song is, their notes are kept by place, and a performance takes them f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from sidekeys_bridge.controls import Controls
@@ -38,6 +39,7 @@ class Live:
         controls: who plays, and how.
         tell: is told of runs and windows.
         on_note: is told of every note that is handed over, and again when its end moves.
+        kept: see `Hearing`.
 
     Attributes:
         controls: may be replaced at any time; they hold from the next window on.
@@ -55,11 +57,12 @@ class Live:
         *,
         tell: Tell,
         on_note: Callable[[Sounding], None],
+        kept: Path | None = None,
     ) -> None:
         self._transport, self._piano = transport, piano
         self._tell, self._on_note = tell, on_note
         self.controls = controls
-        self.hearing = Hearing(bus, tell)
+        self.hearing = Hearing(bus, tell, kept)
         self.memory = SongMemory()
         self.delay: Delay | None = None
         self._mode = ECHO

@@ -25,10 +25,12 @@ class Sound:
 
     Attributes:
         samples: (samples,) mono.
+        first_frame: number of the first one on the bus.
         step_seconds: moments of the steps, from the first sample on.
     """
 
     samples: NDArray[np.float32]
+    first_frame: int
     step_seconds: tuple[float, ...]
 
 

@@ -49,6 +49,7 @@ class Settings:
         sync_port: an existing MIDI port to follow, instead of a virtual one.
         panel: whether the control panel is served.
         record: a .mid to write at the end, of all that was played.
+        keep_windows: a folder for the sound of every window, to find out why it was played so.
         engine: connection file of an engine that runs already, instead of one of our own.
         log_file: where the log goes.
         quiet: whether only problems are said.
@@ -69,6 +70,7 @@ class Settings:
     sync_port: str | None = None
     panel: bool = True
     record: Path | None = None
+    keep_windows: Path | None = None
     engine: Path | None = None
     log_file: Path | None = None
     quiet: bool = False
@@ -295,6 +297,15 @@ def _readable(text: str, folder: Path) -> Path:
     return path
 
 
+def _folder(text: str, folder: Path) -> Path:
+    path = folder / Path(text).expanduser()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be a folder: {error.strerror}; name another.") from error
+    return path
+
+
 def _writable(text: str, folder: Path) -> Path:
     path = folder / Path(text).expanduser()
     check_writable(path)
@@ -355,6 +366,12 @@ _OPTIONS = {
     "panel": Option("panel", "serve the control panel"),
     "record": Option(
         "record", "write what was played into this .mid at the end", "FILE", read=_midi_file
+    ),
+    "keep_windows": Option(
+        "keep_windows",
+        "keep the sound of every window in this folder, to find out why it was played so",
+        "FOLDER",
+        read=_folder,
     ),
     "engine": Option(
         "engine", "connection file of an engine that runs already", "CONNECTION", read=_readable

@@ -100,9 +100,9 @@ class Supervisor:
     @property
     def pid(self) -> int | None:
         """The engine's process."""
-        if self._process is not None:
-            return self._process.pid
-        return self._connection.pid if self._connection is not None else None
+        if self._connection is not None:
+            return self._connection.pid
+        return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
         """Start the engine; `poll` does the rest.
@@ -253,8 +253,8 @@ class Supervisor:
         """Connect as soon as there is a connection file."""
         if self._path is None or now_seconds < self._ask_at_seconds:
             return
-        if self._is_local and self._process is None:
-            return
+        if self._is_local and (self._process is None or self._is_dying):
+            return  # the file, if it is there, is that of a dead engine
         try:
             connection = Connection.read(self._path)
         except InputError as problem:

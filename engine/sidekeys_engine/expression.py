@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sidekeys_engine.beat_grid import BeatGrid
 from sidekeys_engine.dynamics import Ear, HeardSteps, with_velocities
-from sidekeys_engine.hands import Reach, within_reach
+from sidekeys_engine.hands import Reach, Strike, within_reach
 from sidekeys_engine.loudness import loudness_of_steps
 from sidekeys_engine.moments import SAME_MOMENT
 from sidekeys_engine.notes import Note, Score
@@ -50,15 +50,21 @@ class Expressed:
     """A stretch as it is to be played.
 
     Attributes:
-        notes: by onset and pitch. Of one that was struck before the stretch, only the end counts;
-            onset and pitch tell which one it is.
+        by_strike: what became of each note, by the onset and pitch that it came with: hands may
+            have moved it by octaves, and those left out are not there. Of one that was struck
+            before the stretch, only the end counts.
         moves: of the pedal, in order.
         phrasing: for the next stretch.
     """
 
-    notes: list[Note]
+    by_strike: dict[Strike, Note]
     moves: list[PedalMove]
     phrasing: Phrasing
+
+    @property
+    def notes(self) -> list[Note]:
+        """What is played, by onset and pitch."""
+        return sorted(self.by_strike.values())
 
 
 def express(
@@ -85,17 +91,19 @@ def express(
         phrasing: of the stretch before; None where a part begins.
     """
     before = phrasing or Phrasing()
-    played, reach, ear, foot = sorted(notes), before.reach, before.ear, before.foot
+    reach, ear, foot = before.reach, before.ear, before.foot
+    by_strike = {(note.onset_beats, note.pitch): note for note in notes}
     moves: list[PedalMove] = []
     if wanted.playable:
-        played, reach = within_reach(played, reach)
+        by_strike, reach = within_reach(by_strike.values(), reach)
     if wanted.dynamics and heard is not None:
-        played, ear = with_velocities(played, heard, grid, ear)
+        played, ear = with_velocities(by_strike.values(), heard, grid, ear)
+        by_strike = dict(zip(by_strike, played, strict=True))
     if wanted.pedal:
-        moves, foot = pedal_moves(played, end_beats, grid, foot)
+        moves, foot = pedal_moves(by_strike.values(), end_beats, grid, foot)
     elif foot.is_down:  # it was wanted up to now
         moves, foot = [PedalMove(foot.until_beats, False)], Foot()
-    return Expressed(played, moves, Phrasing(reach, ear, foot))
+    return Expressed(by_strike, moves, Phrasing(reach, ear, foot))
 
 
 def expressed(

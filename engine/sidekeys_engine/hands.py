@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sidekeys_engine.moments import SAME_MOMENT, Moment, Press, moments, presses_of
+from sidekeys_engine.moments import Moment, Press, moments, presses_of
 from sidekeys_engine.notes import Note
 
 HAND_NOTES = 5
 HAND_SEMITONES = 14
 """How far one hand reaches: a ninth, which most hands span."""
-
+Strike = tuple[float, int]
+"""Onset and pitch that a note came with: which one it is, whatever becomes of it."""
 
 _OCTAVES = (12, -12, 24, -24)
-_Key = tuple[float, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far a part is decided, for the stretch that follows.
+    """What was decided of notes that may sound on, for the stretch that follows.
 
     Attributes:
-        until_beats: the last moment that is decided.
         moved: (onset, pitch, new pitch) of notes that may still be told of; the new pitch is None
             for one that was let go or left out.
     """
 
-    until_beats: float = -math.inf
     moved: frozenset[tuple[float, int, int | None]] = frozenset()
 
 
-def within_reach(notes: Iterable[Note], reach: Reach | None = None) -> tuple[list[Note], Reach]:
+def within_reach(
+    notes: Iterable[Note], reach: Reach | None = None
+) -> tuple[dict[Strike, Note], Reach]:
     """Change as few notes as it takes for two hands to play the rest.
 
     Where a moment asks for too much, notes from before are let go there, the oldest first: the
@@ -50,33 +49,28 @@ def within_reach(notes: Iterable[Note], reach: Reach | None = None) -> tuple[lis
         reach: of the stretch before; leave it out for a part that begins.
 
     Returns:
-        The notes, by onset and pitch, and where the next stretch goes on.
+        What became of each note, without those left out, and where the next stretch goes on.
     """
     reach = reach or Reach()
     moved = {(onset, pitch): new for onset, pitch, new in reach.moved}
     known = {(note.onset_beats, note.pitch): note for note in sorted(notes)}
-    told: dict[_Key, Note] = {}
+    told: dict[Strike, Note] = {}
     for key, note in known.items():
         pitch = moved.get(key, note.pitch)
         if pitch is not None:
             told[key] = replace(note, pitch=pitch)
     presses = presses_of(told.values())
-    until = reach.until_beats
-    for moment in moments(presses):
-        if moment.onset > reach.until_beats + SAME_MOMENT:
-            fit_hands(moment, may_fold=True)
-            until = moment.onset
-    kept = []
+    for moment in moments(presses):  # those before the stretch fit: of what fits, a part does, too
+        fit_hands(moment, may_fold=True)
+    kept: dict[Strike, Note] = {}
     for (key, note), press in zip(told.items(), presses, strict=True):
         if press.end < note.end_beats:
             moved[key] = None
         elif press.pitch != note.pitch:
             moved[key] = press.pitch
         if press.end > press.onset:
-            kept.append(_as_pressed(note, press))
-    return sorted(kept), Reach(
-        until, frozenset((*key, pitch) for key, pitch in moved.items() if key in known)
-    )
+            kept[key] = _as_pressed(note, press)
+    return kept, Reach(frozenset((*key, pitch) for key, pitch in moved.items() if key in known))
 
 
 def fit_hands(moment: Moment, *, may_fold: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -84,7 +85,7 @@ def test_a_phase_40_ms_off_is_met_little_by_little() -> None:
     source.poll(104.3)
     estimated(source, 104.3, 0.5, first=0.04)
     positions = [position(source, 104.3 + step * 0.01) for step in range(400)]
-    steps = [b - a for a, b in zip(positions, positions[1:], strict=False)]
+    steps = [b - a for a, b in itertools.pairwise(positions)]
     assert max(steps) == pytest.approx(0.02, abs=0.001)
     assert min(steps) == pytest.approx(0.0196, abs=0.001)
     assert positions[-1] % 1 == pytest.approx(((104.3 + 3.99 - 0.04) / 0.5) % 1, abs=1e-3)

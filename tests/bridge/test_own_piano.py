@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from sidekeys_engine.tempo_map import seconds_at_beats
 RATE = 22_050
 SONG = Path(__file__).parents[2] / "examples" / "paper_lanterns"
 FONT = "/usr/share/sounds/sf2/FluidR3_GM.sf2"
-DELAY_BEATS = 4.0
+DELAY_BEATS = 6.0
 LATENCY_SECONDS = 0.04  # of the DAW's piano, and of our ear
 ZERO = 1000.0  # monotonic, when the song starts
 
@@ -44,7 +43,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> Take:
     """The example song's cover in echo mode, played by fluidsynth."""
     song = load_audio(SONG.with_suffix(".ogg"), sampling_rate=RATE).samples
     grid = BeatGrid.from_file(SONG.with_suffix(".beats"))
-    score = make_cover(song, grid, Pianist.from_pretrained(device="cpu"), "full")
+    score = make_cover(song, grid, Pianist.from_pretrained(device="cpu"), "arpeggio")
     notes = sorted(score.notes, key=lambda note: note.onset_beats)
     onsets = np.asarray(seconds_at_beats(score.tempos, [note.onset_beats for note in notes]))
     ends = seconds_at_beats(score.tempos, [n.onset_beats + n.duration_beats for n in notes])
@@ -137,26 +136,21 @@ def test_a_restart_forgets_what_was_heard(take: Take) -> None:
     detector.hear(take.song[: 5 * RATE], ZERO)
     detector.restart()
     verdict = detector.hear(take.song[: 5 * RATE], ZERO + 100)
-    assert verdict == Verdict(heard=False, latency_seconds=verdict.latency_seconds, score=0, notes=0)
+    assert verdict == Verdict(
+        heard=False, latency_seconds=verdict.latency_seconds, score=0, notes=0
+    )
 
 
-@pytest.mark.parametrize("block", [64, 2205, 44_100])
+@pytest.mark.parametrize("block", [64, 44_100])
 def test_the_verdict_does_not_depend_on_the_blocks(take: Take, block: int) -> None:
     bus = _mixed(take, -6.0)[: 25 * RATE]
-    detector = OwnPiano(RATE)
-    for onset, pitch in zip(take.onsets, take.pitches, strict=True):
-        detector.sent(ZERO + onset + take.delay_seconds, int(pitch), ZERO + onset)
-    for first in range(0, len(bus), block):
-        verdict = detector.hear(bus[first : first + block], ZERO + first / RATE)
-    assert verdict.notes == _last_notes(take)
-
-
-@functools.cache
-def _last_notes(take: Take) -> int:
-    detector = OwnPiano(RATE)
-    for onset, pitch in zip(take.onsets, take.pitches, strict=True):
-        detector.sent(ZERO + onset + take.delay_seconds, int(pitch), ZERO + onset)
-    bus = _mixed(take, -6.0)[: 25 * RATE]
-    for first in range(0, len(bus), 441):
-        verdict = detector.hear(bus[first : first + 441], ZERO + first / RATE)
-    return verdict.notes
+    verdicts = []
+    for step in (441, block):
+        detector = OwnPiano(RATE)
+        for onset, pitch in zip(take.onsets, take.pitches, strict=True):
+            detector.sent(ZERO + onset + take.delay_seconds, int(pitch), ZERO + onset)
+        for first in range(0, len(bus), step):
+            verdict = detector.hear(bus[first : first + step], ZERO + first / RATE)
+        verdicts.append(verdict)
+    assert verdicts[0].notes == verdicts[1].notes >= 10
+    assert verdicts[0].latency_seconds == verdicts[1].latency_seconds

@@ -106,14 +106,10 @@ def test_stretches_are_expressed_as_the_whole(
         played = express(stretch, end, GRID, Expression(), heard=heard, phrasing=phrasing)
         phrasing = played.phrasing
         moves += played.moves
-        for note in played.notes:
-            key = (note.onset_beats, note.pitch)
-            told[key] = replace(note, velocity=told.get(key, note).velocity)
+        for strike, note in played.by_strike.items():
+            told[strike] = replace(note, velocity=told.get(strike, note).velocity)
     assert moves == whole.moves
-    known = [
-        replace(n, duration_beats=min(n.end_beats, ends[-1]) - n.onset_beats) for n in whole.notes
-    ]
-    assert sorted(told.values()) == sorted(known)
+    assert told == whole.by_strike
 
 
 def test_the_pedal_goes_up_where_it_is_turned_off() -> None:

@@ -130,9 +130,26 @@ def test_stretches_are_pedaled_as_the_whole(notes: list[Note], ends: list[float]
     assert moves == whole
 
 
+def test_a_chord_that_outlasts_its_melody_is_still_no_melody() -> None:
+    """It is held into the next stretch, so the part is none that is played short."""
+    notes = sorted(
+        note
+        for bar in range(5)
+        for note in part((4 * bar + 3.75, 4 * bar + 7, 60), (4 * bar + 3.75, 4 * bar + 4, 72))
+    )
+    whole, _ = pedal_moves(notes, 24.0, GRID)
+    foot, moves = None, []
+    for _, end, stretch in stretches(notes, [4.0, 8.0, 12.0, 16.0, 20.0, 24.0]):
+        more, foot = pedal_moves(stretch, end, GRID, foot)
+        moves += more
+    assert moves == whole
+    assert sum(move.is_down for move in moves) == 5
+
+
 @pytest.mark.parametrize("end", [2.0, 2.0 + PRESS_BEATS])
 def test_a_move_that_is_due_where_a_stretch_ends_comes_with_the_next(end: float) -> None:
     notes = [*chord(0, 2, 36, 60), *chord(2, 4, 41, 65)]
     first, foot = pedal_moves([n for n in notes if n.onset_beats < end], end, GRID)
+    assert all(move.position_beats < end for move in first)
     second, _ = pedal_moves([n for n in notes if n.end_beats > end], math.inf, GRID, foot)
     assert [*first, *second] == pedal_moves(notes, math.inf, GRID)[0]
