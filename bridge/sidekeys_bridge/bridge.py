@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import collections
+import importlib.util
 import logging
 import os
 import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -17,13 +18,16 @@ from typing import Any
 from sidekeys_bridge.capture import Capture
 from sidekeys_bridge.commands import BRIDGE, STATUS_PAUSE_SECONDS
 from sidekeys_bridge.connection import Claim, claimed
+from sidekeys_bridge.console import Console
 from sidekeys_bridge.control import ControlServer
 from sidekeys_bridge.desk import Desk
 from sidekeys_bridge.jobs import Jobs
+from sidekeys_bridge.link import LinkSource
 from sidekeys_bridge.listening import Listening
 from sidekeys_bridge.live import Live
 from sidekeys_bridge.midi_input import SyncInput
 from sidekeys_bridge.midi_output import MidiOutput
+from sidekeys_bridge.own_piano import OwnPiano
 from sidekeys_bridge.performance import Sounding
 from sidekeys_bridge.player import Player
 from sidekeys_bridge.problems import Problems
@@ -45,25 +49,27 @@ _TICK_SECONDS = 0.006
 # Python lets a thread compute for so long before another one may; the sender must not wait.
 _SWITCH_SECONDS = 0.0005
 _MOST_SYNC_MESSAGES = 256
+_OWN_PIANO_SECONDS = 0.2  # of sound at a time
+_OWN_PIANO = (
+    "our own piano comes back on the bus, so that Sidekeys covers itself; take its track out of "
+    "what it hears (a bus before the master, or a pre-fader send)."
+)
 _CONTROL_CHANGE, _PROGRAM_CHANGE = 0xB0, 0xC0
 
 
-def run(settings: Settings, *, say: Callable[[str], None] | None = None) -> int:
+def run(settings: Settings) -> int:
     """Run a bridge until it is told to end; returns the exit status.
-
-    Args:
-        settings: checked ones.
-        say: gets lines for whoever started it; standard error by default.
 
     Raises:
         InputError: another bridge runs, or there is no MIDI.
     """
-    say = say or (lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
     sys.setswitchinterval(_SWITCH_SECONDS)
     # A thread that holds Python's lock while others compute would keep the sender waiting.
     request_realtime(COMPANION_PRIORITY)
     with ending_signals() as ending, claimed() as claim, ExitStack() as opened:
-        bridge = Bridge(settings, claim, opened, say)
+        console = Console(quiet=settings.quiet, as_json=settings.json, log_file=settings.log_file)
+        opened.callback(console.close)
+        bridge = Bridge(settings, claim, opened, console)
         try:
             while not (ending or bridge.desk.ends):
                 bridge.control.bell.wait(_TICK_SECONDS)
@@ -97,24 +103,31 @@ class Bridge:
         settings: how it starts.
         claim: to be the user's one bridge.
         opened: closes what is opened here.
-        say: gets lines for the user.
+        console: gets lines for the user.
     """
 
     def __init__(
-        self, settings: Settings, claim: Claim, opened: ExitStack, say: Callable[[str], None]
+        self, settings: Settings, claim: Claim, opened: ExitStack, console: Console
     ) -> None:
-        self.settings, self.say = settings, say
+        self.settings, self.console = settings, console
         self.started_seconds = time.monotonic()
         self.version = _version()
         self.mode_name = settings.mode
         self._sync: collections.deque[bytes] = collections.deque(maxlen=_MOST_SYNC_MESSAGES)
 
         # The port first: it is what the DAW looks for.
-        self.player = opened.enter_context(Player(MidiOutput(settings.midi_port)))
-        self.transport = Transport(settings.transport, bpm=settings.bpm, meter=settings.meter)
+        port = MidiOutput(settings.midi_port)
+        self.player = opened.enter_context(Player(port))
+        self.transport = Transport(
+            settings.transport, bpm=settings.bpm, meter=settings.meter, link=_link(settings)
+        )
         opened.callback(self.transport.close)
         self.problems = Problems()
-        self._open_sync(opened)
+        self._sync_input: SyncInput | None = None
+        self._sync_seconds = 0.0
+        self._was_connected = True
+        self._open_sync()
+        opened.callback(self._close_sync)
 
         token = secrets.token_urlsafe(32)
         self.control = ControlServer(BRIDGE, token)
@@ -136,25 +149,31 @@ class Bridge:
             self.capture,
             RecordedPiano(self.player, self.recorder, time.monotonic),
             settings.controls,
-            tell=self.control.publish,
+            tell=self.tell,
             on_note=self._note,
             kept=settings.keep_windows,
         )
         self.live.choose_mode(settings.mode)
         self.live.choose_delay(settings.delay_beats)
         self.listening = Listening(self.capture, self.transport)
-        self.jobs = Jobs(self.control.publish)
+        self.own_piano = OwnPiano(MODEL_RATE)
+        self._own_epoch, self._own_frame = 0, 0
+        self.jobs = Jobs(self.tell)
         self.desk = Desk(self)
         self._notes: list[list[Any]] = []
-        say(f"sidekeys: the MIDI port {self.player.state().port!r} is open; the engine starts.")
+        if port.notice is not None:
+            console.warn(port.notice)
+        console.say(f"the MIDI port {self.player.state().port!r} is open; the engine starts.")
 
     # --- every few milliseconds
 
     def step(self, now_seconds: float) -> None:
         """Let everything that is due happen."""
         self.capture.poll(now_seconds)
+        self._listen_for_ourselves()
         for event in self.supervisor.poll(now_seconds):
             self._engine_became(event)
+        self._look_after_sync()
         self._automate()
         self.transport.poll(now_seconds)
         self.recorder.follow(self.transport.stretch)
@@ -170,6 +189,20 @@ class Bridge:
         self.control.answer(lambda message, reply: self.desk.respond(message, reply, now_seconds))
         self._publish(now_seconds)
 
+    def _listen_for_ourselves(self) -> None:
+        """Warn when our piano comes back on the bus: the model would cover itself."""
+        capture = self.capture
+        if capture.epoch != self._own_epoch:
+            self._own_epoch, self._own_frame = capture.epoch, capture.epoch_first_frame
+            self.own_piano.restart()
+        count = capture.frames - self._own_frame
+        if count < _OWN_PIANO_SECONDS * capture.rate:
+            return
+        samples = capture.audio(self._own_frame, count)
+        verdict = self.own_piano.hear(samples, capture.seconds_at(self._own_frame))
+        self._own_frame += count
+        self.problems.tell("piano-on-bus", _OWN_PIANO if verdict.heard else None)
+
     def _engine_became(self, event: str) -> None:
         supervisor = self.supervisor
         if event == "down":
@@ -182,16 +215,16 @@ class Bridge:
             controls = self.live.controls
             if controls.composer not in composers:
                 if controls.composer:
-                    self.say(
-                        f"sidekeys: this checkpoint has no composer {controls.composer!r}; "
+                    self.console.warn(
+                        f"this checkpoint has no composer {controls.composer!r}; "
                         f"{description['composer_default']!r} plays."
                     )
                 self.live.controls = controls.with_change(
                     "composer", description["composer_default"]
                 )
             if event == "ready":
-                self.say(
-                    f"sidekeys: the engine is ready on {description['device']}; a window takes "
+                self.console.say(
+                    f"the engine is ready on {description['device']}; a window takes "
                     f"{description['generation_seconds']:.2f} s."
                 )
             self.live.use_engine(supervisor.client, description)
@@ -213,21 +246,29 @@ class Bridge:
             sounding.handle, note.onset_beats, note.duration_beats, pitch, velocity,
             sounding.due_seconds, sounding.off_seconds,
         )  # fmt: skip
+        if sounding.lag_seconds > 0:
+            heard_seconds = sounding.due_seconds - sounding.lag_seconds
+            self.own_piano.sent(sounding.due_seconds, pitch, heard_seconds)
         row = [note.onset_beats, note.duration_beats, pitch, velocity, channel]
         self._notes.append(row)
 
     def _publish(self, now_seconds: float) -> None:
         if self._notes:
-            self.control.publish("notes", {"notes": self._notes})
+            self.tell("notes", {"notes": self._notes})
             self._notes = []
         self.desk.publish(now_seconds, STATUS_PAUSE_SECONDS)
+
+    def tell(self, event: str, content: Mapping[str, Any]) -> None:
+        """Tell whoever watches."""
+        self.control.publish(event, content)
+        self.console.event(event, content)
 
     # --- its ends
 
     def silence(self) -> None:
         """Nothing sounds after this."""
         self.player.panic()
-        self.control.publish("ending", {})
+        self.tell("ending", {})
 
     def record_session(self) -> None:
         """Write the .mid that was asked for at the start."""
@@ -237,23 +278,40 @@ class Bridge:
             score = self.recorder.recording().session()
             write_midi(score, self.settings.record)
         except InputError as mistake:
-            self.say(f"sidekeys: nothing was recorded: {mistake}")
+            self.console.warn(f"nothing was recorded: {mistake}")
         else:
-            self.say(f"sidekeys: {self.settings.record}: {len(score.notes)} notes.")
+            self.console.say(f"{self.settings.record}: {len(score.notes)} notes.")
 
-    def _open_sync(self, opened: ExitStack) -> None:
+    def _open_sync(self) -> None:
         """Without it the bridge still plays; a clock is only one of the sources of beats."""
+        # JACK hands out all of a period at its start: on average half a period before its time,
+        # which is what the player is early by.
+        self._sync_seconds = self.player.state().lead_seconds
         try:
-            opened.enter_context(SyncInput(self._receive, port=self.settings.sync_port))
+            self._sync_input = SyncInput(self._receive, port=self.settings.sync_port)
+            self.problems.tell("sync", None)
         except InputError as mistake:
             if self.settings.transport == "clock":
                 raise
             self.problems.tell("sync", str(mistake))
 
+    def _close_sync(self) -> None:
+        if self._sync_input is not None:
+            self._sync_input.close()
+            self._sync_input = None
+
+    def _look_after_sync(self) -> None:
+        """Open it again when the MIDI system is back; the player sees to its own port."""
+        is_connected = self.player.state().connected
+        if is_connected and not self._was_connected:
+            self._close_sync()
+            self._open_sync()
+        self._was_connected = is_connected
+
     def _receive(self, message: bytes, seconds: float) -> None:
         """On a thread of the MIDI system, which must not wait."""
         if message[0] >= 0xF0:
-            self.transport.receive_midi(message, seconds)
+            self.transport.receive_midi(message, seconds + self._sync_seconds)
         elif message[0] & 0xF0 in (_CONTROL_CHANGE, _PROGRAM_CHANGE):
             self._sync.append(message)
 
@@ -261,6 +319,13 @@ class Bridge:
         if settings.engine is not None:
             return Supervisor.connect(settings.engine)
         return Supervisor(checkpoint=settings.checkpoint, device=settings.device)
+
+
+def _link(settings: Settings) -> LinkSource | None:
+    """A Link session, where Link is installed and may be followed."""
+    if settings.transport not in ("auto", "link") or importlib.util.find_spec("aalink") is None:
+        return None
+    return LinkSource(settings.meter)
 
 
 def _version() -> str:

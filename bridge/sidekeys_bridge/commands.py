@@ -341,10 +341,9 @@ BRIDGE = Table(
         ),
         Command(
             "load-checkpoint",
-            "Plays from another checkpoint, once it is warm. Accepted at once; events `job` "
-            "follow.",
+            "Plays from another checkpoint, once it is warm. Accepted at once; until then the one "
+            "before plays on, and if it cannot be loaded a `problem` says why.",
             fields=(Field("checkpoint", "text", '"builtin", a folder, or a hub id'),),
-            reply=(_JOB,),
         ),
         Command("shut-down", "Releases all notes and ends the bridge, once this is answered."),
     ),
@@ -420,6 +419,15 @@ BRIDGE = Table(
             ),
         ),
         Event(
+            "run",
+            "The piano begins to follow the song.",
+            fields=(
+                Field("mode", "text", "echo or loop", choices=MODES),
+                Field("delay_beats", "integer", "how far behind", low=0, unit="quarter notes"),
+                Field("reason", "text", "why so far"),
+            ),
+        ),
+        Event(
             "problem",
             "Something went wrong, or is well again.",
             fields=(
@@ -429,7 +437,7 @@ BRIDGE = Table(
         ),
         Event(
             "job",
-            "A render or the loading of a checkpoint went on.",
+            "A render went on.",
             fields=(
                 _JOB,
                 Field("state", "text", "how it is", choices=JOB_STATES),

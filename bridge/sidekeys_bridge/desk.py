@@ -88,9 +88,9 @@ class Desk:
         bridge = self._bridge
         self._look_for_problems(now_seconds)
         for about, message in bridge.problems.changes():
-            bridge.control.publish("problem", {"about": about, "message": message})
+            bridge.tell("problem", {"about": about, "message": message})
             if message is not None:
-                bridge.say(f"sidekeys: {message}")
+                bridge.console.warn(message)
         transport = asdict(bridge.transport.state(now_seconds))
         told = tuple(transport[key] for key in ("source", "playing", "meter", "loop", "stretch"))
         told = (*told, round(transport["bpm"], 1))
@@ -98,7 +98,7 @@ class Desk:
             self._transport_told = told
             event = {key: transport[key] for key in _TRANSPORT_EVENT}
             event["source"] = transport["source"] or "none"
-            bridge.control.publish("transport", event)
+            bridge.tell("transport", event)
         level = {
             key: value
             for key, value in asdict(bridge.capture.state(now_seconds)).items()
@@ -107,9 +107,11 @@ class Desk:
         bridge.control.publish_change(
             "level", level, now_seconds=now_seconds, pause_seconds=pause_seconds
         )
-        bridge.control.publish_change(
-            "status", self.status(now_seconds), now_seconds=now_seconds, pause_seconds=pause_seconds
-        )
+        status = self.status(now_seconds)
+        if bridge.control.publish_change(
+            "status", status, now_seconds=now_seconds, pause_seconds=pause_seconds
+        ):
+            bridge.console.event("status", status)
 
     def status(self, now_seconds: float) -> dict[str, Any]:
         """Everything, as the command `status` has it."""
@@ -179,9 +181,7 @@ class Desk:
         tell("engine", bridge.supervisor.problem)
         tell("input", bridge.capture.state(now_seconds).problem)
         tell("output", bridge.player.state().problem)
-        transport = bridge.transport.state(now_seconds)
-        # That nobody plays yet is no problem.
-        tell("transport", transport.problem if transport.playing else None)
+        tell("transport", bridge.transport.state(now_seconds).problem)
         delay = bridge.live.delay
         tell("delay", None if delay is None or delay.fits else f"{delay.reason}.")
 
@@ -283,7 +283,8 @@ class Desk:
 
     def _load(self, content: Mapping[str, Any], now_seconds: float) -> Answer:
         bridge = self._bridge
-        return {"job": bridge.jobs.start(bridge.supervisor.client, "load", content, now_seconds)}
+        bridge.supervisor.load(content["checkpoint"], now_seconds)
+        return {}
 
     def _shut_down(self, _content: Mapping[str, Any], _now_seconds: float) -> Answer:
         self.ends = True

@@ -31,7 +31,7 @@ BLOCK_HEADER = struct.Struct("<dI?")
 _JACK_CLIENT_NAME = b"Sidekeys In"
 _MOST_LATENCY_SECONDS = 1.0  # a driver that says more says nonsense
 _USUAL_CHANNELS = 2
-_IDLE_SECONDS = 0.25
+_WRITE_SECONDS = 0.01
 # Where one device shows up under several, as on Windows: the first of these that has it.
 _HOST_APIS = ("ASIO", "Windows WASAPI", "Core Audio", "JACK Audio Connection Kit", "ALSA")
 _MME_NAME_LENGTH = 31
@@ -144,11 +144,10 @@ def _capture(choice: str, channels: int) -> None:
 
 
 def _write(blocks: queue.SimpleQueue[bytes]) -> None:
-    """Write what waits, or wait a little for the next block."""
-    with contextlib.suppress(queue.Empty):
-        sys.stdout.buffer.write(blocks.get(timeout=_IDLE_SECONDS))
-        while not blocks.empty():
-            sys.stdout.buffer.write(blocks.get_nowait())
+    """Write what has come in a while: few large writes wake the bridge less often."""
+    time.sleep(_WRITE_SECONDS)
+    while not blocks.empty():
+        sys.stdout.buffer.write(blocks.get_nowait())
     sys.stdout.buffer.flush()
 
 

@@ -20,6 +20,7 @@ from sidekeys_engine.expression import STEP_BEATS
 from sidekeys_engine.joining import notes_of
 from sidekeys_engine.loudness import Decibels, loudness_of_steps
 from sidekeys_engine.protocol import Message
+from sidekeys_engine.silence import EARLY_SECONDS, sounding_span
 
 PATIENT_SECONDS = 20.0
 """How long the notes of a window may take that nobody waits for."""
@@ -97,6 +98,7 @@ class _Asked:
     composer: str
     seconds: float
     memory: SongMemory
+    heard_beats: float
     loudness: Decibels | None
 
 
@@ -225,8 +227,10 @@ class Hearing:
         request = self._engine.request(
             "generate", content, (samples,), now_seconds=now_seconds, within_seconds=within_seconds
         )
-        loudness = self._loudness(window, sound)
-        self._asked[request] = _Asked(window, composer, now_seconds, memory, loudness)
+        self._asked[request] = _Asked(
+            window, composer, now_seconds, memory,
+            self._heard_beats(window, sound), self._loudness(window, sound),
+        )  # fmt: skip
 
     def _keep(self, folder: Path, window: Window, sound: Sound) -> None:
         self._kept_count += 1
@@ -237,6 +241,13 @@ class Hearing:
             step_seconds=sound.step_seconds,
             start_beats=window.start_beats,
         )
+
+    def _heard_beats(self, window: Window, sound: Sound) -> float:
+        """The song position where the window begins to sound."""
+        assert self.model is not None
+        first, _ = sounding_span(sound.samples, self._bus.rate)
+        positions = window.step_positions(self.model.steps, before=self.model.context_steps)
+        return float(np.interp(first - EARLY_SECONDS, sound.step_seconds, positions))
 
     def _loudness(self, window: Window, sound: Sound) -> Decibels | None:
         """Of the window's sixteenths, for notes that do not tell how loud they are."""
@@ -265,8 +276,9 @@ class Hearing:
             self._seconds.append(now_seconds - asked.seconds)
             self.windows_done += 1
             notes = tuple(notes_of(content["notes"]))
+            heard = (asked.heard_beats, asked.loudness)
             asked.memory.learn(
-                Played(asked.window, notes, asked.composer, content["silent"], asked.loudness)
+                Played(asked.window, notes, asked.composer, content["silent"], *heard)
             )
             self._say(
                 asked.window, "silent" if content["silent"] else "done", asked.composer,

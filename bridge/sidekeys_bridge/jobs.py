@@ -1,4 +1,4 @@
-"""Long work that the engine does beside the music: renders and new checkpoints."""
+"""Long work that the engine does beside the music."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from sidekeys_bridge.transport import Transport
 from sidekeys_bridge.windows import Model, place_of
 from sidekeys_bridge.wraps import Ahead, Wraps
 from sidekeys_engine.beat_grid import WHOLE_WINDOWS
+from sidekeys_engine.dynamics import Ear
 from sidekeys_engine.protocol import Message
 
 ECHO, LOOP = "echo", "loop"
@@ -71,6 +72,7 @@ class Live:
         self._stretch: Stretch | None = None  # the one that is heard and played
         self._now: Performance | None = None
         self._next: Performance | None = None  # from a loop's start, when its end is near
+        self._ear = Ear()
         self._cut_beats = 0.0  # song position of the window that is heard now
         # Its last sound may still come.
         self._ended: tuple[Stretch, float, Performance] | None = None
@@ -152,6 +154,7 @@ class Live:
             return
         ahead = self._wraps.ahead(self._stretch, now_seconds)
         if ahead is not None:
+            self._ear = self._now.ear
             self._next = self._performance(ahead, ahead.start_beats + _SAME_BEATS)
             self._now.end_at(ahead.after_beats, ahead.start_seconds)
 
@@ -180,6 +183,7 @@ class Live:
 
     def _stop(self) -> None:
         if self._now is not None:
+            self._ear = self._now.ear
             self._piano.panic()
         self._stretch = self._now = self._next = self.delay = None
 
@@ -195,6 +199,7 @@ class Live:
             self.memory if self._mode == LOOP else SongMemory(),
             self._piano,
             self._on_note,
+            self._ear,
         )
 
     def _place(self, stretch: Stretch, position: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class Played:
         notes: by onset; none where nothing was heard.
         composer: who wrote them.
         is_silent: nothing was heard.
+        heard_beats: the song position where it begins to sound; before that a pianist waits, if
+            nothing has sounded yet.
         loudness: of the window's sixteenths, in dB; None where notes have velocities of their own.
     """
 
@@ -50,6 +53,7 @@ class Played:
     notes: tuple[StepNote, ...]
     composer: str
     is_silent: bool = False
+    heard_beats: float = -math.inf
     loudness: Decibels | None = None
 
 

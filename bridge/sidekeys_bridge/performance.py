@@ -12,7 +12,7 @@ from sidekeys_bridge.hearing import Run
 from sidekeys_bridge.memory import SongMemory
 from sidekeys_bridge.windows import Model, place_of
 from sidekeys_engine.beat_grid import BeatGrid, Cut, Window
-from sidekeys_engine.dynamics import HeardSteps
+from sidekeys_engine.dynamics import Ear, HeardSteps
 from sidekeys_engine.expression import STEP_BEATS, Expression, Phrasing, express
 from sidekeys_engine.joining import Joined, Joiner
 from sidekeys_engine.notes import Note
@@ -58,6 +58,7 @@ class Sounding:
         voice: channel, pitch and velocity as sent.
         due_seconds: the monotonic moment of its onset.
         off_seconds: that of its end.
+        lag_seconds: how long before that the place it belongs to was heard; 0.0 in loop mode.
     """
 
     handle: int
@@ -65,6 +66,7 @@ class Sounding:
     voice: tuple[int, int, int]
     due_seconds: float
     off_seconds: float
+    lag_seconds: float
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class Performance:
         memory: what is played at each place.
         piano: gets the notes.
         on_note: is told of every note that is handed over, and again when its end moves.
+        ear: how loud the song usually is, by the performance before.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Performance:
         memory: SongMemory,
         piano: Piano,
         on_note: Callable[[Sounding], None],
+        ear: Ear | None = None,
     ) -> None:
         self.stretch = stretch
         self.lag_beats, self.cut = lag_beats, cut
@@ -107,13 +111,19 @@ class Performance:
         self._position = place_of(model.window_at(stretch.grid(), position_beats, cut))[0]
         self._end_beats, self._end_seconds = math.inf, math.inf
         self._waiting: dict[int, _Waiting] = {}
-        self._phrasing: Phrasing | None = None
+        self._heard_beats: float | None = None  # where the song began to sound
+        self._phrasing = Phrasing(ear=ear or Ear())
         self._moves: list[PedalMove] = []
 
     @property
     def position_beats(self) -> float:
         """The song position of the window that comes next."""
         return self._position
+
+    @property
+    def ear(self) -> Ear:
+        """How loud the song usually is."""
+        return self._phrasing.ear
 
     def end_at(self, position_beats: float, seconds: float) -> None:
         """Play nothing from a position on: another run begins there, at that moment."""
@@ -144,9 +154,15 @@ class Performance:
             joined = []
             if played is not None and not played.is_silent:
                 joined = self._joiner.add(window, played.notes)
+                if self._heard_beats is None:
+                    self._heard_beats = played.heard_beats
             heard = None
             if played is not None and played.loudness is not None:
-                heard = HeardSteps(window.start_beats, STEP_BEATS, played.loudness)
+                first, last = (
+                    round((beats - window.start_beats) / STEP_BEATS)
+                    for beats in (start_beats, end_beats)
+                )
+                heard = HeardSteps(start_beats, STEP_BEATS, played.loudness[first:last])
             for told, note in self._expressed(joined, end_beats, grid, heard, controls):
                 self._take(told, note, grid, now_seconds)
 
@@ -164,15 +180,19 @@ class Performance:
         played = express(notes, end_beats, grid, wanted, heard=heard, phrasing=self._phrasing)
         self._phrasing = played.phrasing
         self._moves += [move for move in played.moves if move.position_beats < self._end_beats]
-        by_strike = {(note.onset_beats, note.pitch): note for note in played.notes}
-        found = ((told, by_strike.get((told.note.onset_beats, told.note.pitch))) for told in joined)
+        # A note that is not there was left out, or let go: it ends as it was to.
+        found = (
+            (told, played.by_strike.get((told.note.onset_beats, told.note.pitch)))
+            for told in joined
+        )
         return [(told, note) for told, note in found if note is not None]
 
     def _take(self, joined: Joined, note: Note, grid: BeatGrid, now_seconds: float) -> None:
         """Keep a new note until it is due, or move the end of one that sounds on."""
         if joined.is_new:
             # Of a window that the song came into in the middle, the rest is played.
-            is_before = note.onset_beats < self.stretch.start_beats - _SAME_BEATS
+            begin = max(self.stretch.start_beats, self._heard_beats or -math.inf)
+            is_before = note.onset_beats < begin - _SAME_BEATS
             is_past = self._due_seconds(grid, note.onset_beats) < now_seconds - _HANDOVER_SECONDS
             if not is_before and not is_past:
                 self._waiting[joined.number] = _Waiting(note, joined.is_open)
@@ -204,7 +224,10 @@ class Performance:
                 del self._waiting[number]
                 continue
             handle = self._piano.strike(due_seconds, off_seconds, *voice)
-            waiting.sounding = Sounding(handle, self._moved(note), voice, due_seconds, off_seconds)
+            lag_seconds = due_seconds - grid.seconds_at(note.onset_beats)
+            waiting.sounding = Sounding(
+                handle, self._moved(note), voice, due_seconds, off_seconds, lag_seconds
+            )
             self._on_note(waiting.sounding)
 
     def _hand_over_pedal(self, grid: BeatGrid, now_seconds: float, controls: Controls) -> None:

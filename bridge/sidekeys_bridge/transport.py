@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sidekeys_bridge.ahead import LearnedLoop, Segment, segments_ahead
 from sidekeys_bridge.audio_source import AudioSource
+from sidekeys_bridge.learned_loop import LearnedLoop
 from sidekeys_bridge.link import LinkSource
 from sidekeys_bridge.manual_source import ManualSource
 from sidekeys_bridge.midi_clock import MidiClock
@@ -150,15 +150,6 @@ class Transport:
             stretch=stretch.number if stretch else 0,
             problem=problem,
         )
-
-    def ahead(self, now_seconds: float, until_seconds: float) -> list[Segment]:
-        """Which song positions come when, wraps of a known loop included; empty while stopped.
-
-        A loop is known if a script tells it, or once it was jumped back twice alike.
-        """
-        if self.stretch is None:
-            return []
-        return segments_ahead(self.stretch, self._loop(), now_seconds, until_seconds)
 
     # ---------------------------------------------------------------------- what it is told
 

@@ -18,21 +18,18 @@ from sidekeys_engine.beat_grid import BeatGrid, pulse_beats
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.notes import Meter
 from sidekeys_engine.onsets import BeatAudio
+from sidekeys_engine.silence import SILENCE_DBFS, is_silent, sounding_at, sounding_span
 
 Audio = NDArray[np.float32]
 Times = NDArray[np.float64]
 
 TRACKERS = ("auto", "essentia", "librosa")
 
-SILENCE_DBFS = -60.0
-"""Audio whose loudest 50 ms stay below this level (RMS, full scale = 1.0) is silent."""
-
 MIN_TRACKED_SECONDS = 0.5
 """Audio shorter than this holds no beat to be heard."""
 
 _ESSENTIA_RATE = 44_100  # RhythmExtractor2013 is right at this rate only
 _LIBROSA_RATE = 22_050
-_BLOCK_SECONDS = 0.05
 
 # Measured on clicks and on synthesized songs of 55 to 170 bpm: librosa reports a beat 16 to 45 ms
 # after its onset, essentia from 30 ms before to 30 ms after it.
@@ -94,14 +91,14 @@ def track_beats(
     heard = BeatAudio(audio, sampling_rate)
     start, end = sounding_span(audio, sampling_rate)
     beats = raw_beat_times(audio, sampling_rate, name) - _LATENCY_SECONDS[name]
-    beats = beats[_sounding(audio, sampling_rate, beats)]
+    beats = beats[sounding_at(audio, sampling_rate, beats)]
     if beats.size < 2 or seconds < _SHORT_SECONDS:
         beats = _steady_beats(heard, start, min(end, start + _STEADY_SECONDS))
     if beats.size < 2:
         raise InputError("no beat is heard in the audio; give the tempo (--bpm)")
     beats = heard.aligned(_evened(beats), _NEAR_SECONDS)
     beats = _extended(_settled(heard, beats, start, end), seconds)
-    sounding = _sounding(audio, sampling_rate, beats)
+    sounding = sounding_at(audio, sampling_rate, beats)
     beats = np.where(sounding, heard.aligned(beats, _NEAR_SECONDS / 2), beats)
     inside = beats[(beats > -_NEAR_SECONDS) & (beats < seconds)]
     beats = _extended(inside if inside.size >= 2 else beats, seconds)
@@ -283,45 +280,6 @@ def _downbeat(heard: BeatAudio, beats: Times, meter: Meter, start_seconds: float
         at = np.round(np.arange(phase, beats.size - 0.5, bar)).astype(np.int64)
         scores.append(votes[at[at < beats.size]].sum())
     return int(np.argmax(scores))
-
-
-# ---------------------------------------------------------------------------- silence
-
-
-def is_silent(audio: Audio, sampling_rate: int = 44_100) -> bool:
-    """Whether there is nothing to hear: the loudest 50 ms lie below ``SILENCE_DBFS``, or none are.
-
-    The level decides, because trackers hear beats in silence, and with confidence.
-    """
-    levels = _block_levels(audio, sampling_rate)
-    return levels.size == 0 or bool(levels.max() < 10 ** (SILENCE_DBFS / 20))
-
-
-def sounding_span(audio: Audio, sampling_rate: int) -> tuple[float, float]:
-    """Where the first and last 50 ms above ``SILENCE_DBFS`` begin and end, in seconds."""
-    sounding = np.flatnonzero(_block_levels(audio, sampling_rate) >= 10 ** (SILENCE_DBFS / 20))
-    seconds = audio.size / sampling_rate
-    if sounding.size == 0:
-        return 0.0, seconds
-    return sounding[0] * _BLOCK_SECONDS, min((sounding[-1] + 1) * _BLOCK_SECONDS, seconds)
-
-
-def _sounding(audio: Audio, sampling_rate: int, moments: Times) -> NDArray[np.bool_]:
-    """Which moments lie in blocks above ``SILENCE_DBFS``, or right beside one: (moments,)."""
-    sounding = _block_levels(audio, sampling_rate) >= 10 ** (SILENCE_DBFS / 20)
-    wide = np.convolve(sounding, [True, True, True]) > 0  # one block longer at either end
-    block = np.floor(moments / _BLOCK_SECONDS).astype(np.int64) + 1
-    return np.asarray(wide[np.clip(block, 0, wide.size - 1)], dtype=np.bool_)
-
-
-def _block_levels(audio: Audio, sampling_rate: int) -> Times:
-    """RMS of every 50 ms, (blocks,)."""
-    block = max(1, round(_BLOCK_SECONDS * sampling_rate))
-    starts = np.arange(0, audio.size, block)
-    if starts.size == 0:
-        return np.empty(0)
-    power = np.array([np.mean(np.square(audio[i : i + block], dtype=np.float64)) for i in starts])
-    return np.asarray(np.sqrt(power), dtype=np.float64)
 
 
 # ---------------------------------------------------------------------------- the edge

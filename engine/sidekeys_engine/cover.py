@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sidekeys_engine.beat_grid import WHOLE_WINDOWS, BeatGrid, Cut, Window
-from sidekeys_engine.beat_tracking import is_silent, sounding_span
 from sidekeys_engine.joining import song_notes
 from sidekeys_engine.note_tokens import StepNote
 from sidekeys_engine.notes import Note, Score
 from sidekeys_engine.pianist import Pianist, Taste
+from sidekeys_engine.silence import EARLY_SECONDS, is_silent, sounding_span
 from sidekeys_engine.timeline import timeline
 
 # Windows that go through the model at once: more gains little speed and costs memory.
@@ -21,8 +21,6 @@ _WINDOWS_PER_BATCH = 32
 # Notes this short, cut off at a region's end, are not worth a hammer's stroke.
 _SHORTEST_BEATS = 1 / 16
 _SAME_MOMENT_SECONDS = 1e-3
-# How far a tracked beat may lie before the sound that it belongs to.
-_EARLY_SECONDS = 0.1
 
 Progress = Callable[[int, int], None]
 
@@ -146,7 +144,7 @@ def _inside(
     A window that is silent in part may get notes there too; a pianist would wait for the song.
     """
     start = grid.beats_at(
-        max(region.start_seconds - _SAME_MOMENT_SECONDS, heard[0] - _EARLY_SECONDS)
+        max(region.start_seconds - _SAME_MOMENT_SECONDS, heard[0] - EARLY_SECONDS)
     )
     end, last = grid.beats_at(region.end_seconds), grid.beats_at(heard[1])
     for note in notes:

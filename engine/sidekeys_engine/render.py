@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sidekeys_engine.atomic_file import check_writable, shown_path
 from sidekeys_engine.audio import Audio, load_audio, resample
 from sidekeys_engine.beat_grid import BeatGrid
-from sidekeys_engine.beat_tracking import is_silent, track_beats
+from sidekeys_engine.beat_tracking import track_beats
 from sidekeys_engine.cover import Progress, Region, make_cover
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.expression import Expression, expressed
@@ -22,6 +22,7 @@ from sidekeys_engine.mix import check_mix_path, write_mix
 from sidekeys_engine.notes import Meter, Note, Pedal, Score, TempoChange, write_midi
 from sidekeys_engine.pianist import Pianist, Taste
 from sidekeys_engine.piano_roll import check_plot_path, plot_piano_roll
+from sidekeys_engine.silence import is_silent
 from sidekeys_engine.timeline import timeline
 
 # Both trackers and the mix work at this rate; the model's own is below it.

@@ -23,7 +23,6 @@ import zmq
 
 from sidekeys_engine.audio import Audio
 from sidekeys_engine.batching import WindowRequest
-from sidekeys_engine.beat_tracking import is_silent
 from sidekeys_engine.connection import Connection, new_token, remove_connection
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.listening import Listener
@@ -31,6 +30,7 @@ from sidekeys_engine.model_thread import Loaded, ModelThread
 from sidekeys_engine.pianist import Taste
 from sidekeys_engine.protocol import ENGINE, Message, ProtocolError, error, ok, pack, unpack
 from sidekeys_engine.render import GridChoice
+from sidekeys_engine.silence import is_silent
 from sidekeys_engine.song_jobs import MOST_JOBS, SongJob, SongJobs, read_meter, report_job
 
 LOOPBACK = "tcp://127.0.0.1:*"

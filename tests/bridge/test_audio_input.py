@@ -103,7 +103,7 @@ def test_devices_are_listed_and_wrong_ones_refused_in_words() -> None:
     with running_jack():
         devices = input_devices()
         assert ("system", RATE) in [(device.name, device.rate) for device in devices]
-        with pytest.raises(InputError, match="There is no input 'none such'; there are: .*system"):
+        with pytest.raises(InputError, match=r"There is no input 'none such'; there are: .*system"):
             open_input("none such")
         with pytest.raises(InputError, match="'system' has 2 channels, no channel 7"):
             open_input("system", channel=(6, 7))

@@ -14,6 +14,7 @@ from jack_server import running_jack
 from live_session import notes_of, running_bridge, running_daw
 from sidekeys_engine.beat_grid import BeatGrid
 from sidekeys_engine.cover import make_cover
+from sidekeys_engine.expression import Expression, expressed
 from sidekeys_engine.pianist import Pianist
 from sidekeys_engine.timeline import timeline
 
@@ -91,8 +92,9 @@ def test_what_the_daw_records_is_the_offline_cover_moved_by_the_delay(
 
     # The same sound on the same beats, offline.
     sound, grid = heard(kept)
-    cover = make_cover(sound, grid, Pianist.from_pretrained(device="cpu"), "stride")
+    plain = make_cover(sound, grid, Pianist.from_pretrained(device="cpu"), "stride")
     anchored = timeline(grid, len(sound) / MODEL_RATE).anchored
+    cover = expressed(plain, anchored, Expression(dynamics=False), None, MODEL_RATE)
     onsets = grid.beats_at(anchored.seconds_at(np.array([n.onset_beats for n in cover.notes])))
     offline = [
         (round(onset * 4) / 4, note)

@@ -257,7 +257,7 @@ def test_another_input_can_be_chosen_while_running(tmp_path: Path) -> None:
     capture = Capture(f"file:{first}", rate=44_100)
     try:
         poll_until(capture, lambda: capture.frames > 1000)
-        with pytest.raises(InputError, match="no such file|not found|no file"):
+        with pytest.raises(InputError, match=r"none\.wav"):
             capture.retune(f"file:{tmp_path / 'none.wav'}")
         assert capture.state(time.monotonic()).choice == f"file:{first}"
         capture.retune(f"file:{second}")

@@ -15,6 +15,7 @@ from sidekeys_engine.audio import load_audio
 from sidekeys_engine.beat_grid import WHOLE_WINDOWS, BeatGrid, Cut
 from sidekeys_engine.cover import make_cover
 from sidekeys_engine.errors import InputError
+from sidekeys_engine.expression import Expression, expressed
 from sidekeys_engine.note_tokens import StepNote
 from sidekeys_engine.notes import Meter
 from sidekeys_engine.pianist import Pianist
@@ -103,7 +104,8 @@ def test_the_echo_is_the_offline_cover_moved_by_the_delay(
 ):
     live = heard_live(song, pianist, composer, delay)
     grid = BeatGrid.from_tempo(BPM)
-    cover = make_cover(song, grid, pianist, composer, cut=cut)
+    plain = make_cover(song, grid, pianist, composer, cut=cut)
+    cover = expressed(plain, grid, Expression(dynamics=False), None, RATE)
     last = 40.0  # the windows behind it were not complete
     offline = sorted(
         (note.onset_beats, note.duration_beats, note.pitch, note.velocity)

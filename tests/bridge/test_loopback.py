@@ -83,7 +83,7 @@ def test_virtual_cables_are_found_by_name() -> None:
     assert loopback_device_name("blackhole", inputs) == "BlackHole 2ch"
     assert loopback_device_name("default", inputs) == "BlackHole 2ch"
     assert loopback_device_name("cable", inputs).startswith("CABLE Output")
-    with pytest.raises(InputError, match="no virtual cable 'default' .there is none.; install"):
+    with pytest.raises(InputError, match=r"no virtual cable 'default' \(there is none\); install"):
         loopback_device_name("default", inputs[:1])
 
 

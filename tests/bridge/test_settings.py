@@ -71,14 +71,16 @@ def test_every_flag_reaches_its_setting(tmp_path: Path) -> None:
     flags = {
         "input": f"file:{song}", "channels": "3-4", "transport": "link", "bpm": "90",
         "meter": "6/8", "mode": "loop", "delay": "auto", "composer": "full", "checkpoint": "x",
-        "device": "cpu", "midi_port": "p", "panel": False, "record": str(tmp_path / "take.mid"),
+        "device": "cpu", "midi_port": "p", "sync_port": "q", "panel": False,
+        "keep_windows": str(tmp_path / "kept"), "record": str(tmp_path / "take.mid"),
         "engine": str(song), "log_file": str(tmp_path / "log"), "quiet": True, "json": True,
     }  # fmt: skip
     assert set(flags) == set(OPTIONS)
     assert read_settings(flags) == Settings(
         input=f"file:{song}", channels=(3, 4), transport="link", bpm=90.0, meter=Meter(6, 8),
         mode="loop", delay_beats=None, checkpoint="x", device="cpu", midi_port="p", panel=False,
-        record=tmp_path / "take.mid", engine=song, log_file=tmp_path / "log", quiet=True,
+        sync_port="q", keep_windows=tmp_path / "kept", record=tmp_path / "take.mid",
+        engine=song, log_file=tmp_path / "log", quiet=True,
         json=True, controls=Controls(composer="full"),
     )  # fmt: skip
     assert not (tmp_path / "take.mid").exists()

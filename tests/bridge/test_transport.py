@@ -192,17 +192,6 @@ def test_time_that_goes_backwards_begins_another_stretch_and_a_little_of_it_is_i
     transport.poll(math.inf)
 
 
-def test_what_is_ahead_follows_a_told_loop() -> None:
-    transport = Transport()
-    assert transport.ahead(100.0, 110.0) == []
-    transport.push(push(6.0, loop=[4.0, 8.0]), 100.0)
-    transport.poll(100.0)
-    segments = transport.ahead(100.0, 103.5)
-    assert [(each.start_beats, each.stretch) for each in segments] == [(6.0, 1), (4.0, 2), (4.0, 3)]
-    assert transport.stretch is not None
-    assert transport.stretch.loop == transport.state(100.0).loop == (4.0, 8.0)
-
-
 # -------------------------------------------------------------------------- meter, nudge, downbeat
 
 

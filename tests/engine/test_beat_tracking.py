@@ -22,12 +22,12 @@ from sidekeys_engine.beat_grid import BeatGrid
 from sidekeys_engine.beat_tracking import (
     SilenceError,
     find_downbeat,
-    is_silent,
     raw_beat_times,
     track_beats,
 )
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.notes import Meter
+from sidekeys_engine.silence import is_silent
 
 RATE = 44_100
 SECONDS = 22.0

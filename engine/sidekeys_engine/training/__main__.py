@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from sidekeys_engine.training.stages import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from sidekeys_engine.training.stages import main
+
+        status = main()
+    except KeyboardInterrupt:  # while the modules were loaded; a step catches its own
+        status = 130
+    sys.exit(status)

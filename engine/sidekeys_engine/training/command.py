@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import math
 import re
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from sidekeys_engine.atomic_file import check_writable, shown_path
 from sidekeys_engine.errors import InputError
@@ -19,6 +16,7 @@ from sidekeys_engine.pianist import Pianist
 from sidekeys_engine.training.course import Course
 from sidekeys_engine.training.fine_tuning import Summary, finish, learn, plan
 from sidekeys_engine.training.pairs import Lesson, find_pairs, read_pair
+from sidekeys_engine.training.stopping import asked_to_stop
 from sidekeys_engine.training.teaching import composer_tokens
 from sidekeys_engine.training.train import Progress
 
@@ -59,7 +57,7 @@ def train(options: argparse.Namespace, say: Say) -> int:
     else:
         say(f"going on with {shown_path(work)}")
     telling = _Telling(course, say)
-    with _asked_to_stop() as is_stopped:
+    with asked_to_stop() as is_stopped:
         student = learn(course, teacher, work, on_step=telling, is_stopped=is_stopped)
     if student is None:
         say(
@@ -244,24 +242,6 @@ def _every_so_often(tell: Callable[[int, int], None]) -> Callable[[int, int], No
             tell(done, total)
 
     return report
-
-
-@contextlib.contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C ends the step at hand and no more, so that what is saved is whole; twice, at once."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            signal.default_int_handler(number, frame)
-        asked = True
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 # --- after ---

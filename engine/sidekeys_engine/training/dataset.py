@@ -18,6 +18,7 @@ from sidekeys_engine.errors import InputError
 from sidekeys_engine.training.instruments import Orchestra
 from sidekeys_engine.training.pop909 import song_names, split_of
 from sidekeys_engine.training.rendering import Windows, architecture, log_mel_for, render_song
+from sidekeys_engine.training.stopping import end_with_parent, starting_deaf_processes
 
 IGNORED_LABEL = -100
 _FEATURES, _LABELS = ".features.npy", ".labels.npz"
@@ -89,7 +90,9 @@ def render_all(
     if not jobs:
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, initializer=_start_renderer) as pool:
+    with starting_deaf_processes():
+        pool = context.Pool(processes, initializer=_start_renderer)
+    with pool:
         yield from pool.imap_unordered(_render_job, jobs)
 
 
@@ -108,6 +111,7 @@ def songs_of(pop909: Path, split: str) -> list[str]:
 
 
 def _start_renderer() -> None:
+    end_with_parent()
     torch.set_num_threads(1)
     _orchestra()
 

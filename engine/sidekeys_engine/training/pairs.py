@@ -17,10 +17,11 @@ import numpy.typing as npt
 from sidekeys_engine.atomic_file import shown_path
 from sidekeys_engine.audio import Audio, load_audio, resample
 from sidekeys_engine.beat_grid import BeatGrid, Window
-from sidekeys_engine.beat_tracking import is_silent, track_beats
+from sidekeys_engine.beat_tracking import track_beats
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.grid_files import JSON_SUFFIXES, MIDI_SUFFIXES, TEXT_SUFFIXES
 from sidekeys_engine.notes import Score, read_midi
+from sidekeys_engine.silence import is_silent
 from sidekeys_engine.tempo_map import seconds_at_beats
 from sidekeys_engine.training.alignment import MOST_LATE_SECONDS, TimedNotes, align
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -16,8 +18,10 @@ from sidekeys_engine.training.checkpoints import save_checkpoint, start_from
 from sidekeys_engine.training.dataset import bands_in, render_all
 from sidekeys_engine.training.parallel import in_processes, rank
 from sidekeys_engine.training.rendering import architecture
+from sidekeys_engine.training.stopping import asked_to_stop
 from sidekeys_engine.training.train import Progress, Recipe, Training
 
+USER_ERROR, INTERRUPTED = 2, 130
 _HEAD_WIDTH = 32
 _WIDTH = 256
 _SAVE_SECONDS = 300.0
@@ -25,19 +29,20 @@ _TELL_SECONDS = 30.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one step; 0 when it worked, 2 for a mistake of the user's."""
+    """Run one step; 0 when it worked, 2 for a mistake of the user's, 130 for Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        status: int = options.run(options)
     except InputError as error:
-        print(f"sidekeys training: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+        _complain(str(error))
+        return USER_ERROR
     except KeyboardInterrupt:
-        return 130
-    return 0
+        _complain("stopped at once; what was whole before is kept.")
+        return INTERRUPTED
+    return status
 
 
-def _render(options: argparse.Namespace) -> None:
+def _render(options: argparse.Namespace) -> int:
     started = time.monotonic()
     renders = render_all(
         options.pop909,
@@ -53,9 +58,10 @@ def _render(options: argparse.Namespace) -> None:
         _tell(f"{done} {name} {seconds:.0f} s")
         if options.minutes is not None and seconds > 60 * options.minutes:
             break
+    return 0
 
 
-def _fit(options: argparse.Namespace) -> None:
+def _fit(options: argparse.Namespace) -> int:
     if options.width % _HEAD_WIDTH:
         raise InputError(f"--width is a multiple of {_HEAD_WIDTH}, not {options.width}.")
     bands = bands_in(options.data)
@@ -64,24 +70,35 @@ def _fit(options: argparse.Namespace) -> None:
             f"The windows in {options.data} have {bands} bands; give --width {bands}, or render "
             f"others with --width {options.width}."
         )
-    in_processes(options.processes, options.out / "meeting", _fit_share, options)
+    with asked_to_stop() as is_stopped:
+        is_finished = in_processes(options.processes, _fit_share, options, is_stopped=is_stopped)
+        return INTERRUPTED if is_stopped() and not is_finished else 0
 
 
-def _fit_share(options: argparse.Namespace) -> None:
-    """What each of the processes does that train together; the first one tells and saves."""
+def _fit_share(is_stopped: Callable[[], bool], options: argparse.Namespace) -> bool:
+    """What each of the processes does that train together; the first one tells and saves.
+
+    Returns:
+        Whether the last step is done.
+    """
     torch.set_num_threads(options.threads)
     run = _run_of(options)
     is_first = rank() == 0
     if run.resume(options.out) and is_first:
         _tell(f"goes on at step {run.progress.step}")
-    finished = run.run(
+    is_finished = run.run(
         on_step=_Watch(run, options.out) if is_first else None,
         until_seconds=_seconds_after_now(options.minutes),
+        now=lambda: math.inf if is_stopped() else time.monotonic(),
     )
     if is_first:
         run.save(options.out)
         save_checkpoint(run.averaged(), options.out)
-        _tell(f"{'done' if finished else 'stopped'} at step {run.progress.step}: {options.out}")
+        if is_finished:
+            _tell(f"done at step {run.progress.step}: {options.out}")
+        else:
+            _tell(f"stopped at step {run.progress.step}; the same command goes on: {options.out}")
+    return is_finished
 
 
 def _run_of(options: argparse.Namespace) -> Training:
@@ -108,8 +125,8 @@ def _run_of(options: argparse.Namespace) -> Training:
     return Training(network, options.data, recipe, device=choose_device(options.device))
 
 
-def _seconds_after_now(minutes: float | None) -> float | None:
-    return None if minutes is None else time.monotonic() + 60 * minutes
+def _seconds_after_now(minutes: float | None) -> float:
+    return math.inf if minutes is None else time.monotonic() + 60 * minutes
 
 
 class _Watch:
@@ -144,7 +161,7 @@ class _Watch:
         )
 
 
-def _evaluate(options: argparse.Namespace) -> None:
+def _evaluate(options: argparse.Namespace) -> int:
     from sidekeys_engine.training.report import write_report  # noqa: PLC0415
 
     torch.set_num_threads(options.threads)
@@ -158,6 +175,11 @@ def _evaluate(options: argparse.Namespace) -> None:
         songs=options.songs,
         on_song=_tell,
     )
+    return 0
+
+
+def _complain(text: str) -> None:
+    print(f"sidekeys training: {text}", file=sys.stderr)  # noqa: T201
 
 
 def _tell(text: str) -> None:
