@@ -13,7 +13,9 @@ step "lint"
 step "types"
 "$bin/mypy"
 step "tests, warnings as errors"
-if ! command -v fluidsynth >/dev/null; then
-    echo 'The tests of beat tracking and training need fluidsynth; type: sudo apt-get install fluidsynth'
-fi
+for command in fluidsynth jackd pulseaudio ecasound; do
+    if ! command -v "$command" >/dev/null; then
+        echo "Some tests need $command and will fail; CONTRIBUTING.md says what to install."
+    fi
+done
 "$bin/python" -m pytest "$@"

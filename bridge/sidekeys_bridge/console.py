@@ -27,12 +27,13 @@ class Console:
         self, *, quiet: bool = False, as_json: bool = False, log_file: Path | None = None
     ) -> None:
         self._quiet, self._as_json = quiet, as_json
-        self._handler: logging.Handler | None = None
+        # Without a handler, Python would print every warning a second time.
+        self._handler: logging.Handler = logging.NullHandler()
         if log_file is not None:
             self._handler = logging.FileHandler(log_file, encoding="utf-8")
             self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-            _log.addHandler(self._handler)
             _log.setLevel(logging.INFO)
+        _log.addHandler(self._handler)
 
     def say(self, line: str) -> None:
         """What is good to know."""
@@ -50,15 +51,13 @@ class Console:
         if self._as_json:
             sys.stdout.write(json.dumps({"type": kind, "content": content}) + "\n")
             sys.stdout.flush()
-        if self._handler is not None and kind not in _FREQUENT:
+        if kind not in _FREQUENT and _log.isEnabledFor(logging.INFO):
             _log.info("%s %s", kind, json.dumps(content))
 
     def close(self) -> None:
         """Let go of the log file; safe twice."""
-        if self._handler is not None:
-            _log.removeHandler(self._handler)
-            self._handler.close()
-            self._handler = None
+        _log.removeHandler(self._handler)
+        self._handler.close()
 
     @staticmethod
     def _write(line: str) -> None:

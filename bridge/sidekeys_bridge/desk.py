@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,8 @@ Later = Callable[[], Mapping[str, Any]]
 _SAME_BEATS = 1e-3
 _LEVELS = ("level_db", "peak_db", "clipped", "silent_seconds")
 _TRANSPORT_EVENT = ("source", "playing", "bpm", "meter", "beat", "bar", "loop", "stretch")
+_LOOK_SECONDS = 0.05
+_SAME_BPM = 0.5  # a clock shakes; what is less is told by the status alone
 
 
 class Desk:
@@ -42,7 +45,9 @@ class Desk:
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
         self.ends = False
+        self._looked_seconds = -math.inf
         self._transport_told: tuple[object, ...] = ()
+        self._bpm_told = 0.0
         self._does: dict[str, Callable[[Mapping[str, Any], float], Answer]] = {
             "status": lambda _content, now: self.status(now),
             "health": self._health,
@@ -84,7 +89,10 @@ class Desk:
         return list((self._bridge.supervisor.description or {}).get("composers") or ())
 
     def publish(self, now_seconds: float, pause_seconds: float) -> None:
-        """Tell whoever watches what changed."""
+        """Tell whoever watches what changed; many calls a second cost little."""
+        if 0 <= now_seconds - self._looked_seconds < _LOOK_SECONDS:
+            return
+        self._looked_seconds = now_seconds
         bridge = self._bridge
         self._look_for_problems(now_seconds)
         for about, message in bridge.problems.changes():
@@ -93,9 +101,9 @@ class Desk:
                 bridge.console.warn(message)
         transport = asdict(bridge.transport.state(now_seconds))
         told = tuple(transport[key] for key in ("source", "playing", "meter", "loop", "stretch"))
-        told = (*told, round(transport["bpm"], 1))
-        if told != self._transport_told:
-            self._transport_told = told
+        is_same_tempo = abs(transport["bpm"] - self._bpm_told) < _SAME_BPM
+        if told != self._transport_told or not is_same_tempo:
+            self._transport_told, self._bpm_told = told, transport["bpm"]
             event = {key: transport[key] for key in _TRANSPORT_EVENT}
             event["source"] = transport["source"] or "none"
             bridge.tell("transport", event)

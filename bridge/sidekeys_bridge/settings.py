@@ -363,7 +363,7 @@ _OPTIONS = {
     "device": Option("device", "where to compute", "DEVICE", choices=DEVICES),
     "midi_port": Option("midi_port", "play into this MIDI port; see `sidekeys ports`", "NAME"),
     "sync_port": Option("sync_port", "follow the clock on this MIDI port", "NAME"),
-    "panel": Option("panel", "serve the control panel"),
+    "panel": Option("panel", "open the control panel; this version has none yet"),
     "record": Option(
         "record", "write what was played into this .mid at the end", "FILE", read=_midi_file
     ),

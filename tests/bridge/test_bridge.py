@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 
 from jack_server import running_jack
-from live_session import notes_of, running_bridge, running_daw
+from live_session import EXAMPLE_BPM, running_bridge, running_daw, write_example
 from sidekeys_engine.beat_grid import BeatGrid
 from sidekeys_engine.cover import make_cover
 from sidekeys_engine.expression import Expression, expressed
 from sidekeys_engine.pianist import Pianist
 from sidekeys_engine.timeline import timeline
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 RATE, MODEL_RATE = 44100, 22050
-BPM = 104.0
-BEAT_SECONDS = 60 / BPM
+BEAT_SECONDS = 60 / EXAMPLE_BPM
 
 
 @pytest.fixture(scope="module")
 def jack() -> Iterator[str]:
     with running_jack(period=256, rate=RATE) as name:
         yield name
-
-
-@pytest.fixture(scope="module")
-def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example song's audio, which fluidsynth played, at JACK's rate."""
-    import soxr
-
-    samples, rate = soundfile.read(EXAMPLES / "paper_lanterns.ogg", always_2d=True)
-    path = tmp_path_factory.mktemp("song") / "song.wav"
-    soundfile.write(path, soxr.resample(samples, rate, RATE), RATE, subtype="FLOAT")
-    return path
-
-
-def is_ready(status: Mapping[str, Any]) -> bool:
-    return status["engine"]["state"] == "ready" and status["input"]["connected"]
 
 
 def heard(folder: Path) -> tuple[np.ndarray, BeatGrid]:
@@ -62,30 +43,27 @@ def heard(folder: Path) -> tuple[np.ndarray, BeatGrid]:
     return sound, BeatGrid(ordered[:, 0], ordered[:, 1])
 
 
-DELAY, LAST_BEAT = 8, 40.0
+DELAY, LAST_BEAT = 8, 32.0
 
 
-def test_what_the_daw_records_is_the_offline_cover_moved_by_the_delay(
-    jack: str, song: Path, tmp_path: Path
-):
+def test_what_the_daw_records_is_the_offline_cover_moved_by_the_delay(jack: str, tmp_path: Path):
+    song = write_example(tmp_path / "song.wav", RATE)
     kept = tmp_path / "windows"
-    with running_daw(
-        song, tmp_path, "--bpm", str(BPM), "--seconds", "30", "--tail", "8",
-        "--clock", "Sidekeys Sync",
-    ) as daw, running_bridge(
+    with running_daw(song) as daw, running_bridge(
         tmp_path, "--input", "daw", "--transport", "clock", "--delay", str(DELAY),
         "--composer", "stride", "--keep-windows", str(kept),
     ) as bridge:  # fmt: skip
-        bridge.wait_for(is_ready)
-        daw.play()
-        recorded = daw.recorded()
+        bridge.wait_until_ready()
+        daw.play(seconds=(LAST_BEAT + DELAY + 1) * BEAT_SECONDS)
+        daw.wait_for(lambda recorded: not recorded.is_playing)
         status = bridge.wait_for(lambda status: not status["transport"]["playing"])
+        recorded = daw.recorded()
     assert status["counters"]["windows_missed"] == 0
     assert status["counters"]["late_notes_dropped"] == 0
     assert status["counters"]["sounding"] == 0
     live = [
         note
-        for note in notes_of(recorded)
+        for note in recorded.notes()
         if note.onset_seconds / BEAT_SECONDS - DELAY < LAST_BEAT - 0.1
     ]
     assert len(live) > 60

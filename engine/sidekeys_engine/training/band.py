@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from sidekeys_engine.training.effects import colour, loudness, master, pumped
+from sidekeys_engine.training.effect_parts import loudness
+from sidekeys_engine.training.effects import colour, master, pumped
 from sidekeys_engine.training.instruments import (
     RATE,
     Orchestra,
@@ -24,7 +25,8 @@ from sidekeys_engine.training.instruments import (
 )
 from sidekeys_engine.training.patterns import Bars, bass, comping, drums
 from sidekeys_engine.training.pop909 import Chord, Notes, Song
-from sidekeys_engine.training.voice import Singer, sing
+from sidekeys_engine.training.singer import Singer
+from sidekeys_engine.training.voice import sing
 
 _Values = npt.NDArray[np.float64]
 

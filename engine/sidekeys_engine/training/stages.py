@@ -134,7 +134,8 @@ class _Watch:
 
     def __init__(self, run: Training, out: Path) -> None:
         self._run, self._out = run, out
-        self._started = self._saved = self._told = time.monotonic()
+        self._started = self._saved = time.monotonic()
+        self._told = -math.inf  # the first step is told at once
         self._windows_before = run.progress.windows
         self._losses: list[float] = []
 

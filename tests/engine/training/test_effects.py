@@ -2,58 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import pytest
 
+from made_up_stems import BEATS, SAMPLING_RATE, clicks, plucks, rng_of
 from sidekeys_engine.training import effects
-from sidekeys_engine.training.effects import SAMPLING_RATE, Audio, Effect
+from sidekeys_engine.training.codec import coded
+from sidekeys_engine.training.effect_parts import Audio, Effect, loudness
+from sidekeys_engine.training.noises import noisy
+from sidekeys_engine.training.rooms import echoed, large_room, small_room
 
-BEATS = np.arange(0.25, 4, 0.5)  # seconds
-SECONDS = 4.25
 LATE_SECONDS = 0.005
 HOP = 32  # samples between two looks at what begins
 SINGLE = [
     effects.equalized, effects.combed, effects.phoned, effects.driven, effects.decimated,
     effects.modulated, effects.tremolo, effects.wobbled, effects.compressed, effects.maximised,
-    effects.echoed, effects.small_room, effects.large_room, effects.noisy, effects.coded,
+    echoed, small_room, large_room, noisy, coded,
 ]  # fmt: skip
 ALL = [*SINGLE, effects.colour, effects.master]
 every_effect = pytest.mark.parametrize("effect", ALL, ids=lambda effect: effect.__name__)
-
-
-def rng_of(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-@functools.cache
-def clicks() -> Audio:
-    """A train of impulses, each a burst of some milliseconds: wide in frequency, sharp in time."""
-    audio = np.zeros(round(SECONDS * SAMPLING_RATE), dtype=np.float32)
-    decay = np.exp(-np.arange(400) / (0.004 * SAMPLING_RATE))
-    for number, beat in enumerate(BEATS):
-        start = round(beat * SAMPLING_RATE)
-        audio[start : start + 400] = 0.3 * rng_of(number).choice([-1, 1], 400) * decay
-    audio.flags.writeable = False  # no effect may change what it is given
-    return audio
-
-
-@functools.cache
-def plucks() -> Audio:
-    """Chords of decaying strings on the beats, over a soft pad: what effects are made for."""
-    time = np.arange(round(SECONDS * SAMPLING_RATE)) / SAMPLING_RATE
-    audio = 0.02 * np.sin(2 * np.pi * 220 * time)
-    for number, beat in enumerate(BEATS):
-        start = round(beat * SAMPLING_RATE)
-        since = time[: len(time) - start]
-        for pitch in (48, 60, 64, 67 + number % 3):
-            hertz = 440 * 2 ** ((pitch - 69) / 12)
-            partials = sum(np.sin(2 * np.pi * n * hertz * since) / n for n in range(1, 12))
-            audio[start:] += 0.2 * partials * np.exp(-6 * since)
-    audio = (0.2 * audio / np.abs(audio).max()).astype(np.float32)
-    audio.flags.writeable = False
-    return audio
 
 
 def growth(audio: Audio) -> np.ndarray:
@@ -146,7 +113,7 @@ def test_effects_do_not_depend_on_how_loud_the_audio_comes_in(effect: Effect):
     audio = plucks()
     for seed in range(6):
         loud, soft = effect(audio, rng_of(seed)), effect(audio / 64, rng_of(seed))
-        loud, soft = loud / effects.loudness(loud), soft / effects.loudness(soft)
+        loud, soft = loud / loudness(loud), soft / loudness(soft)
         assert np.sqrt(np.mean(np.square(loud - soft))) < 0.01, seed
 
 
@@ -157,7 +124,7 @@ def test_colour_keeps_the_loudness_of_a_stem():
     stem = plucks()
     for seed in range(30):
         coloured = effects.colour(stem, rng_of(seed))
-        assert effects.loudness(coloured) == pytest.approx(effects.loudness(stem), rel=1e-3)
+        assert loudness(coloured) == pytest.approx(loudness(stem), rel=1e-3)
 
 
 def test_some_stems_keep_their_sound():
@@ -222,72 +189,8 @@ def test_pumping_takes_any_beats(beats: list[float]):
     assert effects.pumped(np.zeros(0, np.float32), rng_of(0), np.array(beats)).size == 0
 
 
-def test_a_codec_that_may_keep_all_loses_nothing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(effects, "_quantized", lambda spectrum, rng: spectrum)
-    for size in (1, 100, 5000):
-        audio = rng_of(0).normal(0, 0.3, size).astype(np.float32)
-        for seed in range(8):
-            np.testing.assert_allclose(effects.coded(audio, rng_of(seed)), audio, atol=1e-5)
-
-
-def test_a_codec_drops_what_lies_above_its_low_pass_and_keeps_the_melody():
-    audio = rng_of(0).normal(0, 0.2, 2 * SAMPLING_RATE).astype(np.float32)
-    heights = []
-    for seed in range(20):
-        spectrum = np.abs(np.fft.rfft(effects.coded(audio, rng_of(seed))))
-        hertz = np.fft.rfftfreq(len(audio), 1 / SAMPLING_RATE)
-        loud = np.sqrt(np.mean(spectrum[(hertz > 300) & (hertz < 3000)] ** 2))
-        bands = np.sqrt(np.square(spectrum[: len(hertz) // 110 * 110]).reshape(110, -1).mean(1))
-        heights.append(np.flatnonzero(bands > 0.05 * loud).max() * 100)
-    assert min(heights) < 7000
-    assert max(heights) > 10_000
-    tune = plucks()
-    for seed in range(20):
-        assert np.corrcoef(tune, effects.coded(tune, rng_of(seed)))[0, 1] > 0.8
-
-
 def test_a_limiter_leaves_no_peak_and_little_distortion():
     tone = np.sin(2 * np.pi * 440 * np.arange(SAMPLING_RATE) / SAMPLING_RATE).astype(np.float32)
     limited = effects._limited(4 * tone, 100.0)
     assert np.abs(limited).max() <= 1
     np.testing.assert_allclose(limited[200:-200], tone[200:-200], atol=0.01)
-
-
-def test_rooms_ring_after_the_sound():
-    audio = np.zeros(SAMPLING_RATE, dtype=np.float32)
-    audio[1000] = 1
-    for seed in range(10):
-        changed = effects.large_room(audio, rng_of(seed))
-        assert changed[1000] == pytest.approx(1, abs=0.05)
-        assert not np.abs(changed[:999]).max() > 1e-5
-        assert np.abs(changed[1000 + SAMPLING_RATE // 5 :]).max() > 1e-4
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"), [("low", (6, 0, 0)), ("peak", (0, 6, 0)), ("high", (0, 0, 6))]
-)
-def test_equalizers_lift_the_band_they_name(kind: str, expected: tuple[float, ...]):
-    from scipy.signal import sosfreqz
-
-    gains = sosfreqz(effects._bell(kind, 1000, 6.0, 0.7), [10, 1000, 11_000], fs=SAMPLING_RATE)[1]
-    decibels = 20 * np.log10(np.abs(gains))
-    np.testing.assert_allclose(decibels[[0, 2]], [expected[0], expected[2]], atol=0.05)
-    assert decibels[1] == pytest.approx(6 if kind == "peak" else 3, abs=0.01)
-
-
-def test_noise_lies_below_the_music_and_has_no_seam():
-    audio = plucks()
-    for seed in range(20):
-        noise = effects.noisy(audio, rng_of(seed)) - audio
-        below = 20 * np.log10(effects.loudness(audio) / np.sqrt(np.mean(np.square(noise))))
-        assert 9 < below < 63
-    for make in (effects._hiss, effects._hum, effects._audience):
-        loop = make(rng_of(0))
-        assert abs(loop[0] - loop[-1]) < 6 * np.abs(np.diff(loop)).mean()
-
-
-def test_loudness_ignores_pauses():
-    played = rng_of(0).normal(0, 0.1, 4 * SAMPLING_RATE).astype(np.float32)
-    paused = np.concatenate([played, np.zeros(SAMPLING_RATE, np.float32)])
-    assert effects.loudness(paused) == pytest.approx(effects.loudness(played), rel=0.05)
-    assert effects.loudness(np.zeros(0, np.float32)) == 0

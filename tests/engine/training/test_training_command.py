@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -19,6 +25,7 @@ from sidekeys_engine.training.train import STATE_FILE
 
 TINY = ["--width", str(BANDS), "--encoder-layers", "1", "--decoder-layers", "1", "--threads", "1"]
 TINY += ["--device", "cpu", "--batch-size", "4"]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -53,12 +60,17 @@ def test_songs_become_a_checkpoint_with_figures(
     capsys.readouterr()
 
     assert fit(data, run, 3) == 0
-    assert capsys.readouterr().out == f"done at step 3: {run}\n"
+    begun, done = capsys.readouterr().out.splitlines()
+    assert begun.startswith("step 1 of 3, 4 windows, pass 1 over 1 renders, ")
+    assert done == f"done at step 3: {run}"
     before = Pianist.from_pretrained(run, device="cpu").model.state_dict()
     assert dict(composers_of(run)) == COMPOSERS
 
     assert fit(data, run, 5) == 0
-    assert capsys.readouterr().out == f"goes on at step 3\ndone at step 5: {run}\n"
+    again, begun, done = capsys.readouterr().out.splitlines()
+    assert again == "goes on at step 3"
+    assert begun.startswith("step 4 of 5, ")
+    assert done == f"done at step 5: {run}"
     after = Pianist.from_pretrained(run, device="cpu").model.state_dict()
     assert not torch.equal(before["shared.weight"], after["shared.weight"])
 
@@ -103,7 +115,7 @@ def test_a_run_tells_how_it_goes_saves_itself_and_stops_in_time(
     told, end = capsys.readouterr().out.splitlines()
     assert told.startswith("step 1 of 100, ")
     assert "pass 1 over 1 renders" in told
-    assert end == f"stopped at step 1: {run}"
+    assert end == f"stopped at step 1; the same command goes on: {run}"
     assert saved == [1, 1]
     assert (run / STATE_FILE).exists()
 
@@ -160,3 +172,77 @@ def test_a_count_is_at_least_one(bad: list[str], capsys: pytest.CaptureFixture[s
         main(["fit", "data", "out", *bad])
     assert stopped.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+# --- several processes, and how they end ---
+
+
+@contextlib.contextmanager
+def fitting(out: Path, processes: int) -> Iterator[subprocess.Popen[str]]:
+    """`fit` in a terminal of its own, at its first step."""
+    data = write_windows(out.parent / "data")
+    words = ["fit", data, out, "--steps", "1000000", *TINY, "--processes", processes]
+    with subprocess.Popen(
+        [sys.executable, "-m", "sidekeys_engine.training", *map(str, words)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "engine", "OMP_WAIT_POLICY": "passive"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        family = []
+        try:
+            assert process.stdout.readline().startswith("step 1 of 1000000, ")
+            family = psutil.Process(process.pid).children(recursive=True)
+            yield process
+        finally:
+            for each in (process, *family):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+
+
+def steps_done(out: Path) -> int:
+    state = torch.load(out / STATE_FILE, weights_only=True)
+    return int(json.loads(state["progress"])["step"])
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ctrl_c_saves_the_run_and_says_so(processes: int, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with fitting(run, processes) as process:
+        os.killpg(process.pid, signal.SIGINT)  # a terminal tells all of them
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == ""
+    steps = steps_done(run)
+    last = out.splitlines()[-1]
+    assert last == f"stopped at step {steps}; the same command goes on: {run}"
+    Pianist.from_pretrained(run, device="cpu")
+    assert not [path for path in run.iterdir() if path.name.startswith(".")]
+
+
+def test_nobody_trains_on_when_the_first_process_is_killed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with fitting(run, 2) as process:
+        others = psutil.Process(process.pid).children(recursive=True)
+        assert len(others) >= 2
+        process.kill()
+        _, alive = psutil.wait_procs(others, timeout=20)
+        assert alive == []
+        _, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    assert steps_done(run) >= 1
+
+
+def test_a_mistake_in_a_process_that_was_started_is_one_line_too(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = write_windows(tmp_path / "data")
+    assert fit(data, tmp_path / "out", 1, "--processes", "2", "--start", "nowhere") == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert "nowhere" in err
+    assert not (tmp_path / "out").exists()
