@@ -22,7 +22,7 @@ _numbers = itertools.count(1)
 
 
 @contextlib.contextmanager
-def running_jack(period: int = 256, rate: int = 44100) -> Iterator[str]:
+def running_jack(period: int = 256, rate: int = 44100, *, name: str | None = None) -> Iterator[str]:
     """Run a JACK server while the block lasts; clients, child processes too, find it by default.
 
     It runs asynchronously, because a synchronous one waits for a client that was killed, and with
@@ -31,6 +31,7 @@ def running_jack(period: int = 256, rate: int = 44100) -> Iterator[str]:
     Args:
         period: frames that JACK moves at a time.
         rate: frames a second.
+        name: of a server that has ended and comes back; a new one for None.
 
     Yields:
         The server's name. `JACK_DEFAULT_SERVER` holds it too, until the block ends.
@@ -38,7 +39,7 @@ def running_jack(period: int = 256, rate: int = 44100) -> Iterator[str]:
     jackd = shutil.which("jackd")
     if jackd is None:
         pytest.fail("This test needs a JACK server; type: sudo apt-get install jackd2")
-    name = f"sidekeys-{os.getpid()}-{next(_numbers)}"
+    name = name or f"sidekeys-{os.getpid()}-{next(_numbers)}"
     before = {variable: os.environ.get(variable) for variable in _ENVIRONMENT}
     realtime = ["-R", "-P", "20"] if _may_run_in_realtime() else ["-r"]
     # Docker gives 64 MB of shared memory; JACK's usual number of ports needs 105 MB.

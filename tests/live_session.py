@@ -23,7 +23,7 @@ TESTS = Path(__file__).parent
 EXAMPLE = TESTS.parent / "examples" / "paper_lanterns.ogg"
 EXAMPLE_BPM = 104.0
 _FIRST_BAR_SECONDS = 1.673846  # what comes before is a pickup
-_READY_SECONDS = 120.0
+_READY_SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
 _DAW_PAUSE_SECONDS = 0.1  # what it tells is long, and it has a song to play
 

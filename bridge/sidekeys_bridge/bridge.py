@@ -301,12 +301,19 @@ class Bridge:
             self._sync_input = None
 
     def _look_after_sync(self) -> None:
-        """Open it again when the MIDI system is back; the player sees to its own port."""
-        is_connected = self.player.state().connected
-        if is_connected and not self._was_connected:
-            self._close_sync()
-            self._open_sync()
+        """Open it again when the MIDI system is back; the player sees to its own port.
+
+        What belongs to a JACK server that has ended is closed before there is another one, whose
+        clients libjack would take away in its stead.
+        """
+        is_connected = self.player.connected
+        if is_connected == self._was_connected:
+            return
         self._was_connected = is_connected
+        if is_connected:
+            self._open_sync()
+        else:
+            self._close_sync()
 
     def _receive(self, message: bytes, seconds: float) -> None:
         """On a thread of the MIDI system, which must not wait."""

@@ -19,10 +19,11 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sidekeys_bridge.jack_watch import JackWatch
 from sidekeys_engine.errors import InputError
 
 BLOCK_HEADER = struct.Struct("<dI?")
@@ -32,8 +33,10 @@ _JACK_CLIENT_NAME = b"Sidekeys In"
 _MOST_LATENCY_SECONDS = 1.0  # a driver that says more says nonsense
 _USUAL_CHANNELS = 2
 _WRITE_SECONDS = 0.01
+_LOOK_SECONDS = 0.2
+_JACK = "JACK Audio Connection Kit"
 # Where one device shows up under several, as on Windows: the first of these that has it.
-_HOST_APIS = ("ASIO", "Windows WASAPI", "Core Audio", "JACK Audio Connection Kit", "ALSA")
+_HOST_APIS = ("ASIO", "Windows WASAPI", "Core Audio", _JACK, "ALSA")
 _MME_NAME_LENGTH = 31
 
 
@@ -133,14 +136,38 @@ def _capture(choice: str, channels: int) -> None:
         ending = threading.Event()
         threading.Thread(target=_wait_for_end, args=(ending,), daemon=True).start()
         stream.start()
-        with contextlib.suppress(BrokenPipeError):
-            while not ending.is_set() and stream.active:
+        with contextlib.suppress(BrokenPipeError), _presence(device) as is_there:
+            while not ending.is_set() and stream.active and is_there():
                 _write(blocks)
     except sd.PortAudioError as error:
         raise _in_words(device.name, error) from error
     finally:
         # A client that leaves without a word makes some JACK servers wait for it.
         stream.close(ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _presence(device: InputDevice) -> Iterator[Callable[[], bool]]:
+    """Whether a device is still there, where PortAudio would not tell.
+
+    A JACK client that goes away leaves us plugged into nothing, to hear silence for ever; when it
+    comes back, it must be opened again.
+    """
+    if device.host_api != _JACK:
+        yield lambda: True
+        return
+    looked_seconds = time.monotonic()
+    with JackWatch() as watch:
+
+        def is_there() -> bool:
+            nonlocal looked_seconds
+            now_seconds = time.monotonic()
+            if now_seconds - looked_seconds < _LOOK_SECONDS:
+                return True
+            looked_seconds = now_seconds
+            return watch.sends_audio(device.name)
+
+        yield is_there
 
 
 def _write(blocks: queue.SimpleQueue[bytes]) -> None:

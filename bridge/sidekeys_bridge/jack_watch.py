@@ -10,11 +10,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import itertools
 from pathlib import Path
 from types import TracebackType
 
 _MAPS = Path("/proc/self/maps")  # the files that this process has loaded; Linux alone has it
 _NO_START_SERVER = 0x01  # JackNoStartServer
+_IS_OUTPUT = 0x02  # JackPortIsOutput
+_AUDIO = b"32 bit float mono audio"  # JACK_DEFAULT_AUDIO_TYPE
 _MESSAGE = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 _SHUTDOWN = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
@@ -58,6 +61,19 @@ class JackWatch:
         frames: int = self._library.jack_get_buffer_size(self._client)
         rate: int = self._library.jack_get_sample_rate(self._client)
         return frames / rate if rate else 0.0
+
+    def sends_audio(self, client_name: str) -> bool:
+        """Whether there is a client of this name with ports that sound comes out of."""
+        if self._client is None or self._ended:
+            return False
+        ports = self._library.jack_get_ports(self._client, None, _AUDIO, _IS_OUTPUT)
+        if not ports:
+            return False
+        try:
+            start = client_name.encode() + b":"
+            return any(name.startswith(start) for name in itertools.takewhile(bool, ports))
+        finally:
+            self._library.jack_free(ports)
 
     def close(self) -> None:
         """Leave the server. Safe to call twice."""
@@ -112,6 +128,12 @@ def _libjack() -> ctypes.CDLL | None:
         ctypes.c_char_p, ctypes.c_int, ctypes.POINTER(ctypes.c_int),
     ]  # fmt: skip
     library.jack_client_close.argtypes = [ctypes.c_void_p]
+    library.jack_get_ports.restype = ctypes.POINTER(ctypes.c_char_p)
+    library.jack_get_ports.argtypes = [
+        ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong,
+    ]  # fmt: skip
+    library.jack_free.restype = None
+    library.jack_free.argtypes = [ctypes.c_void_p]
     library.jack_on_shutdown.restype = None
     library.jack_on_shutdown.argtypes = [ctypes.c_void_p, _SHUTDOWN, ctypes.c_void_p]
     for question in (library.jack_get_buffer_size, library.jack_get_sample_rate):

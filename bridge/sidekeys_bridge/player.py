@@ -149,12 +149,17 @@ class Player:
             "waiting": counters.waiting,
         }
 
+    @property
+    def connected(self) -> bool:
+        """Whether the port can be played into."""
+        return self._connected and not self._closed
+
     def state(self) -> PlayerState:
         """How the player is now."""
         with self._wake:
             return PlayerState(
                 port=self._port.name,
-                connected=self._connected and not self._closed,
+                connected=self.connected,
                 realtime=self._realtime,
                 lead_seconds=self._lead_seconds,
                 lateness=self._lateness(),

@@ -25,7 +25,7 @@ from sidekeys_engine.vocabulary import TokenLayout
 
 ACTIVATIONS = ("relu", "gelu", "gelu_new", "silu")
 FEED_FORWARDS = ("relu", "gated-gelu")
-CHORD_ORDERS = ("ascending", "descending")
+CHORD_ORDERS = ("any", "ascending", "descending")
 _COUNTS = (
     "vocab_size",
     "composer_vocab_size",
@@ -90,7 +90,7 @@ class Pop2PianoConfig(JsonSettings):
         held_notes: a window's tokens begin with the pitches that sound on from the window before,
             and notes that sound beyond its end are left open.
         chord_order: how the notes that start together are written, "ascending" or "descending" in
-            pitch; the grammar of decoding keeps it.
+            pitch; the grammar of decoding keeps it, unless it is "any".
         output_attentions: return attention weights from ``forward`` unless told otherwise.
         output_hidden_states: return hidden states from ``forward`` unless told otherwise.
         return_dict: return a dictionary from ``forward``, not a tuple, unless told otherwise.
@@ -139,7 +139,7 @@ class Pop2PianoConfig(JsonSettings):
         context_steps: int = 0,
         velocity_levels: int = 1,
         held_notes: bool = False,
-        chord_order: str = "ascending",
+        chord_order: str = "any",
         output_attentions: bool = False,
         output_hidden_states: bool = False,
         return_dict: bool = True,

@@ -33,7 +33,8 @@ class NoteGrammar:
         rows: windows in the batch.
         layout: where the vocabulary's velocity and time tokens lie.
         steps: length of the window in steps.
-        descending: whether notes that start together are written from high to low.
+        chord_order: how notes that start together are written, "ascending" or "descending" in
+            pitch; "any" keeps no order, of those that end together neither.
         held_notes: whether notes are held over a window's edges.
         device: where the tokens lie.
     """
@@ -44,13 +45,13 @@ class NoteGrammar:
         layout: TokenLayout,
         steps: int,
         *,
-        descending: bool = False,
+        chord_order: str = "ascending",
         held_notes: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         self._layout = layout
         self._steps = steps
-        self._descending = descending
+        self._chord_order = chord_order
         self._held_notes = held_notes
         self._pitches = torch.arange(PITCHES, device=device)
         self._levels = torch.arange(1, layout.velocity_levels + 1, device=device)
@@ -79,14 +80,20 @@ class NoteGrammar:
 
         rising = self._pitches > last
         falling = (last < 0) | (self._pitches < last)
-        startable = ~self._sounding & inside & (falling if self._descending else rising)
+        in_order = {"ascending": rising, "descending": falling}.get(self._chord_order)
+        startable = ~self._sounding & inside
+        endable = self._sounding & rising
+        if in_order is None:
+            endable = self._sounding
+        else:
+            startable &= in_order
         # At the window's end every sounding note must end, so their order leaves no choice; but
         # one that may be held beyond it need not.
         lowest = self._sounding & (self._sounding.cumsum(1) == 1)
         must_end = ~inside & (not self._held_notes)
         # What sounds at the window's start was held into it, to last there for a step at least.
         passed = self._time > 0
-        endable = torch.where(must_end, lowest, self._sounding) & rising & passed[:, None]
+        endable = endable & (lowest | ~must_end) & passed[:, None]
         before_time = rising if self._held_notes else torch.zeros_like(rising)
         playable = torch.where(started, torch.where(starting, startable, endable), before_time)
         ok[:, FIRST_NOTE_ID : FIRST_NOTE_ID + PITCHES] = playable

@@ -266,7 +266,7 @@ class Pop2PianoForConditionalGeneration(Pop2PianoNetwork):
             rows,
             self.config.layout,
             self.config.steps_per_window,
-            descending=self.config.chord_order == "descending",
+            chord_order=self.config.chord_order,
             held_notes=self.config.held_notes,
             device=self.device,
         )

@@ -257,10 +257,10 @@ def test_a_second_bridge_is_told_which_one_runs(playing: Session):
 def test_a_song_can_be_rendered_beside_the_music(playing: Session, tmp_path: Path):
     file = tmp_path / "cover.mid"
     ran = playing.bridge.sidekeys(
-        "render", str(EXAMPLE), "--engine", "-o", str(file), seconds=120
+        "render", str(EXAMPLE), "--engine", "--end", "0:25", "-o", str(file), seconds=120
     )
     assert ran.returncode == 0, ran.stderr
-    assert len(read_midi(file).notes) > 100
+    assert len(read_midi(file).notes) > 50
     # The windows that are heard meanwhile come first; on a busy machine one may be late.
     playing.wait_for_more()
 

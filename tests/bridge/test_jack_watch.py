@@ -32,6 +32,13 @@ def test_the_period_is_that_of_the_server():
         assert not watch.ended
 
 
+def test_a_client_that_sound_comes_from_is_seen():
+    with running_jack(), JackWatch() as watch:
+        assert watch.sends_audio("system")
+        assert not watch.sends_audio("syst")
+        assert not watch.sends_audio("Sidekeys watch")
+
+
 def test_the_end_of_the_server_is_noticed():
     with running_jack():
         watch = JackWatch()

@@ -188,7 +188,7 @@ def test_keywords_replace_what_the_file_says() -> None:
         ({"context_steps": True, "beat_positions": True}, "not True"),
         ({"context_steps": 4}, '"context_steps" needs "beat_positions": true'),
         ({"held_notes": 1}, '"held_notes" must be true or false, not 1'),
-        ({"chord_order": "up"}, "one of ascending, descending, not 'up'"),
+        ({"chord_order": "up"}, "one of any, ascending, descending, not 'up'"),
         ({"relative_attention_num_buckets": 2}, "at least 4"),
         ({"relative_attention_max_distance": 16}, "above half"),
         ({"dropout_rate": 1.0}, '"dropout_rate" must be a number at least 0 and below 1, not 1.0'),

@@ -34,10 +34,14 @@ def spell(*words: str, layout: TokenLayout = LAYOUT) -> list[int]:
     return [ids[w] if w in ids else first[w[0]] + int(w[1:]) for w in words]
 
 
-def accepts(words: str, *, descending: bool = False, fine: bool = False) -> bool:
+def order_of(descending: bool | None) -> str:
+    return {None: "any", False: "ascending", True: "descending"}[descending]
+
+
+def accepts(words: str, *, descending: bool | None = False, fine: bool = False) -> bool:
     """Whether a window may be written so; ``fine``: with velocities, and notes held over edges."""
     layout, steps = (FINE_LAYOUT, FINE_STEPS) if fine else (LAYOUT, 8)
-    grammar = NoteGrammar(1, layout, steps, descending=descending, held_notes=fine)
+    grammar = NoteGrammar(1, layout, steps, chord_order=order_of(descending), held_notes=fine)
     for token in spell(*words.split(), layout=layout):
         if not grammar.allowed()[0, token]:
             return False
@@ -86,6 +90,11 @@ def test_unplayable_windows_are_refused(words: str) -> None:
 def test_chords_are_written_high_to_low_where_the_checkpoint_was_trained_so() -> None:
     assert accepts("t0 on n64 n60 t8 off n60 n64 end", descending=True)
     assert not accepts("t0 on n60 n64", descending=True)
+
+
+def test_a_checkpoint_that_tells_no_order_may_write_a_chord_in_any() -> None:
+    assert accepts("t0 on n64 n67 n60 t2 off n67 n60 t6 n64 end", descending=None)
+    assert not accepts("t0 on n64 n64", descending=None)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +230,7 @@ def notes_of(tokens: list[int]) -> list[tuple[int, int, int]]:
 def test_any_scores_end_in_a_playable_window(seed: int, descending: bool, end_bias: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     rows = 4
-    grammar = NoteGrammar(rows, LAYOUT, 8, descending=descending)
+    grammar = NoteGrammar(rows, LAYOUT, 8, chord_order=order_of(descending))
     written: list[list[int]] = [[] for _ in range(rows)]
     ended = torch.zeros(rows, dtype=torch.bool)
     for _ in range(3000):
@@ -298,7 +307,9 @@ def test_any_scores_end_in_a_window_of_levels_and_held_notes(
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     rows = 4
-    grammar = NoteGrammar(rows, FINE_LAYOUT, FINE_STEPS, descending=descending, held_notes=True)
+    grammar = NoteGrammar(
+        rows, FINE_LAYOUT, FINE_STEPS, chord_order=order_of(descending), held_notes=True
+    )
     written: list[list[int]] = [[] for _ in range(rows)]
     ended = torch.zeros(rows, dtype=torch.bool)
     for _ in range(6000):

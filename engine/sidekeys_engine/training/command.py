@@ -253,7 +253,9 @@ def _told(summary: Summary, out: Path) -> str:
     kept = ", ".join(f"{name} {_percent(f.onset_f1)}" for name, f in summary.kept.items())
     lines = (
         f"{out}: {summary.composer} joins {', '.join(summary.kept)}.",
-        f"Of the {summary.held_back} windows that were held back:",
+        "Of the window that was held back:"
+        if summary.held_back == 1
+        else f"Of the {summary.held_back} windows that were held back:",
         f"  {summary.composer} meets {_percent(after.onset_f1)} of the cover's notes "
         f"({_percent(before.onset_f1)} before), at a loss of {after.loss:.2f} ({before.loss:.2f}).",
         f"  The others strike the notes that they struck before: {kept}.",

@@ -62,13 +62,19 @@ def one_thread() -> Iterator[None]:
 
 
 def planned(
-    lesson: Lesson, teacher: Pianist, work: Path, *, steps: int | None = 8, **wishes: float
+    lesson: Lesson,
+    teacher: Pianist,
+    work: Path,
+    *,
+    composer: str = "mine",
+    steps: int | None = 8,
+    **wishes: float,
 ) -> Course:
     return plan(
         [lesson],
         teacher,
         work,
-        composer="mine",
+        composer=composer,
         description="Broken chords.",
         checkpoint="tiny",
         folder=work.parent,
@@ -247,6 +253,39 @@ def test_the_new_composer_is_learned_and_the_others_are_kept(
         kept, forgotten = (figures[share][composer].loss for share in (0.5, 1.0))
         assert teachers[composer].onset_f1 == 1.0
         assert kept < 0.7 * forgotten
+
+
+def test_those_who_were_there_strike_nearly_the_same_notes_on_a_song_that_nobody_learned(
+    lesson: Lesson, teacher: Pianist, tmp_path: Path
+) -> None:
+    # Random weights play by chance, which any step changes: the checkpoint learns first.
+    course = replace(planned(lesson, teacher, tmp_path / "work"), steps=400, learning_rate=5e-3)
+    student = learn(course, teacher, tmp_path / "work", on_step=no_telling)
+    assert student is not None
+    finish(course, student, teacher, tmp_path / "work", tmp_path / "checkpoint")
+    trained = Pianist.from_pretrained(tmp_path / "checkpoint", device="cpu")
+    lessons = []
+    for seed, name in enumerate(("learned", "unheard"), start=1):
+        sound, midi = write_pair(tmp_path, name, seed=seed)
+        pair = Pair(name, sound, midi, tmp_path / f"{name}.beats")
+        lessons.append(read_pair(pair, sampling_rate=RATE, window_beats=4.0))
+    unheard, words = tmp_path / "unheard", trained.tokenizer.encoder
+    prepare(lessons[1:], trained, unheard)
+
+    def same_notes(student: Pop2PianoForConditionalGeneration) -> list[float]:
+        figures = measure(student, words, unheard / LESSONS, COMPOSERS)
+        return [figures[composer].onset_f1 for composer in COMPOSERS]
+
+    assert same_notes(with_composer(trained.model, "more", "")) == [1.0, 1.0]
+    course = planned(lessons[0], trained, tmp_path / "kept", composer="more", steps=60)
+    shutil.copytree(tmp_path / "kept", tmp_path / "forgotten")
+    kept = learn(course, trained, tmp_path / "kept", on_step=no_telling)
+    course = replace(course, new_share=1.0)
+    forgotten = learn(course, trained, tmp_path / "forgotten", on_step=no_telling)
+    assert kept is not None
+    assert forgotten is not None
+    assert min(same_notes(kept)) > 0.85
+    assert sum(same_notes(kept)) > sum(same_notes(forgotten)) + 0.1
 
 
 def test_a_course_that_was_stopped_goes_on_as_if_it_had_not_been(

@@ -16,7 +16,9 @@ import torch
 
 from made_up_pairs import write_checkpoint, write_pair
 from sidekeys_engine.command import main
+from sidekeys_engine.notes import Score, write_midi
 from sidekeys_engine.pianist import Pianist, composers_of
+from sidekeys_engine.training import fine_tuning
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {
@@ -24,6 +26,7 @@ ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join(("engine", "bridge")),
     "OMP_NUM_THREADS": "1",
 }
+COMMAND = (sys.executable, "-m", "sidekeys_engine", "train")
 STEPS = ("--steps", "4", "--device", "cpu")
 
 
@@ -55,6 +58,19 @@ def run(*words: object) -> int:
         return int(stop.code or 0)
 
 
+def typed(*words: object) -> subprocess.CompletedProcess[str]:
+    """The command as a user runs it."""
+    return subprocess.run(
+        [*COMMAND, *map(str, words)],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
 def refused(capsys: pytest.CaptureFixture[str], *words: object) -> list[str]:
     """The lines that a mistake gets."""
     assert run(*words) == 2
@@ -64,16 +80,16 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> list[str]:
     return lines
 
 
-def test_a_checkpoint_gets_one_more_composer(
-    folder: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_checkpoint_gets_one_more_composer_and_says_how_well_the_others_are_kept(
+    folder: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "mine"
     before = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
     words = [folder, "--checkpoint", checkpoint, "--out", out, "--composer", "me", *STEPS]
-    assert run(*words, "--description", "As I play.") == 0
-    output = capsys.readouterr()
-    assert output.out.startswith(f"{out}: me joins plain, fancy.\n")
-    assert "error" not in output.err
+    done = typed(*words, "--description", "As I play.")
+    assert done.returncode == 0, done.stderr
+    assert all(line.startswith("sidekeys: ") for line in done.stderr.splitlines())
+    assert "error" not in done.stderr
     assert list(composers_of(out).items()) == [
         ("plain", "Chords."),
         ("fancy", ""),
@@ -82,6 +98,15 @@ def test_a_checkpoint_gets_one_more_composer(
     Pianist.from_pretrained(out, device="cpu")
     told = json.loads((out / "training.json").read_text())
     assert (told["composer"], told["pairs"], told["steps"]) == ("me", ["song"], 4)
+    shares = {name: figures["onset_f1"] for name, figures in told["kept"].items()}
+    assert list(shares) == ["plain", "fancy"]
+    joined, held_back, new, kept = done.stdout.splitlines()
+    assert joined == f"{out}: me joins plain, fancy."
+    assert held_back == "Of the window that was held back:"
+    assert new.startswith("  me meets ")
+    assert kept == "  The others strike the notes that they struck before: " + (
+        f"plain {100 * shares['plain']:.0f} %, fancy {100 * shares['fancy']:.0f} %."
+    )
     assert before == {path.name: path.read_bytes() for path in checkpoint.iterdir()}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["covers", "mine"]
 
@@ -98,17 +123,15 @@ def test_a_checkpoint_that_learned_can_learn_again(
 def test_one_bad_pair_costs_no_other(
     folder: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_pair(folder, "late", bars=9, late_seconds=0.74)
     (folder / "broken.wav").write_bytes(b"no sound")
     (folder / "broken.mid").write_bytes((folder / "song.mid").read_bytes())
     (folder / "alone.mid").write_bytes(b"")
     out = tmp_path / "out"
     assert run(folder, "--checkpoint", checkpoint, "--out", out, "--composer", "me", *STEPS) == 0
     errors = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
-    assert len(errors) == 3
+    assert len(errors) == 2
     assert "alone.mid has no sound file" in errors[0]
     assert "broken.wav" in errors[1]
-    assert "late.mid is 0.74 s late" in errors[2]
     assert json.loads((out / "training.json").read_text())["pairs"] == ["song"]
 
 
@@ -122,6 +145,28 @@ def test_pairs_can_be_checked_alone(
     assert run(folder, "--check", "--checkpoint", checkpoint) == 2
     assert "alone.mp3 has no MIDI file" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == sorted([*before, folder / "alone.mp3"])
+
+
+def test_what_is_wrong_with_a_pair_is_one_line_that_says_what_to_do(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "covers"
+    write_pair(folder, "late", bars=9, late_seconds=0.74)
+    write_pair(folder, "short", bars=3)
+    write_pair(folder, "mute", bars=9)
+    write_midi(Score(()), folder / "mute.mid")
+    write_pair(folder, "foreign", bars=9)
+    write_pair(tmp_path / "other", "other", seed=7, bars=9)
+    (tmp_path / "other" / "other.mid").replace(folder / "foreign.mid")
+    before = sorted(tmp_path.rglob("*"))
+    lines = refused(capsys, folder, "--check", "--checkpoint", checkpoint)
+    foreign, late, mute, short, last = lines
+    assert "foreign.mid does not sound like a cover of foreign.wav" in foreign
+    assert "late.mid is 0.74 s late; move its notes 0.74 s earlier." in late
+    assert "mute.mid holds no notes but perhaps drums; export the piano's track." in mute
+    assert "short.wav and short.mid share 3 windows of 4 beats; give at least" in short
+    assert "There is no pair to learn from" in last
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_without_a_good_pair_nothing_is_left(
@@ -179,6 +224,7 @@ def test_an_out_folder_that_cannot_be_made_is_told_before_the_work(
         (tmp_path / "file", "is there already"),
         (tmp_path / "no" / "out", "there is no such folder"),
         (tmp_path / "..", "is no name for a new folder"),
+        (Path("/proc/out"), "Cannot write"),  # not even root may
     ):
         (line,) = refused(capsys, folder, "--composer", "me", "--out", out)
         assert words in line
@@ -199,39 +245,71 @@ def test_options_that_contradict_or_lack_each_other_are_told(
     assert [path.name for path in tmp_path.iterdir()] == ["covers"]
 
 
+def test_a_mistake_is_a_line_and_a_status_for_a_shell_too(
+    folder: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = typed(folder, "--checkpoint", checkpoint, "--out", out, "--composer", "plain")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("sidekeys: error: The checkpoint already has a composer 'plain'")
+    assert [path.name for path in tmp_path.iterdir()] == ["covers"]
+
+
+def test_ctrl_c_before_anything_is_learned_leaves_nothing(
+    folder: Path,
+    checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(fine_tuning, "measure", interrupted)
+    out = tmp_path / "out"
+    words = [folder, "--checkpoint", checkpoint, "--out", out, "--composer", "me", *STEPS]
+    assert run(*words) == 130
+    assert capsys.readouterr().err.splitlines()[-1].startswith("sidekeys: Stopped; ")
+    assert [path.name for path in tmp_path.iterdir()] == ["covers"]
+
+
 def test_ctrl_c_stops_and_the_same_command_goes_on(
     folder: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, work = tmp_path / "out", tmp_path / "out.unfinished"
-    words = ["train", folder, "--checkpoint", checkpoint, "--composer", "me", "--out", out]
-    command = [sys.executable, "-m", "sidekeys_engine", *words, "--device", "cpu"]
-    process = subprocess.Popen(
-        [str(word) for word in (*command, "--steps", "1000000")],
+    words = [folder, "--checkpoint", checkpoint, "--composer", "me", "--out", out]
+    command = [*COMMAND, *words, "--device", "cpu", "--steps", "1000000"]
+    with subprocess.Popen(
+        [str(word) for word in command],
         cwd=ROOT,
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    deadline = time.monotonic() + 120
-    while not (work / "course.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    ) as process:
+        assert process.stderr is not None
+        try:
+            lines = iter(process.stderr.readline, "")
+            assert any("1000000 steps" in line for line in lines)
+            time.sleep(0.5)  # Ctrl-C is heard by the step at hand from then on
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130, errors
-    assert "the same command goes on there" in errors.splitlines()[-1]
-    assert "Traceback" not in errors
+    (line,) = errors.splitlines()
+    assert "the same command goes on there" in line
     assert (work / "training_state.pt").exists()
     assert not out.exists()
 
-    (line,) = refused(capsys, *words[1:], "--seed", "5")
+    (line,) = refused(capsys, *words, "--seed", "5")
     assert "holds an unfinished course for 'me'" in line
     # A million steps are too long for a test: the course is cut short where it is.
     course = json.loads((work / "course.json").read_text())
     state = torch.load(work / "training_state.pt", weights_only=True)
     done = json.loads(state["progress"])["step"]
     (work / "course.json").write_text(json.dumps({**course, "steps": done + 2}))
-    assert run(*words[1:], "--device", "cpu") == 0
+    assert run(*words, "--device", "cpu") == 0
     assert "going on with" in capsys.readouterr().err
     assert list(composers_of(out)) == ["plain", "fancy", "me"]
     assert not work.exists()

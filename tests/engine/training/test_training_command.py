@@ -178,10 +178,8 @@ def test_a_count_is_at_least_one(bad: list[str], capsys: pytest.CaptureFixture[s
 
 
 @contextlib.contextmanager
-def fitting(out: Path, processes: int) -> Iterator[subprocess.Popen[str]]:
-    """`fit` in a terminal of its own, at its first step."""
-    data = write_windows(out.parent / "data")
-    words = ["fit", data, out, "--steps", "1000000", *TINY, "--processes", processes]
+def started(*words: object) -> Iterator[subprocess.Popen[str]]:
+    """A step in a terminal of its own, where it has said its first line."""
     with subprocess.Popen(
         [sys.executable, "-m", "sidekeys_engine.training", *map(str, words)],
         cwd=ROOT,
@@ -194,13 +192,18 @@ def fitting(out: Path, processes: int) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout is not None
         family = []
         try:
-            assert process.stdout.readline().startswith("step 1 of 1000000, ")
+            assert process.stdout.readline()
             family = psutil.Process(process.pid).children(recursive=True)
             yield process
         finally:
             for each in (process, *family):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()
+
+
+def fitting(out: Path, processes: int) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+    data = write_windows(out.parent / "data")
+    return started("fit", data, out, "--steps", 1_000_000, *TINY, "--processes", processes)
 
 
 def steps_done(out: Path) -> int:
@@ -234,6 +237,22 @@ def test_nobody_trains_on_when_the_first_process_is_killed(tmp_path: Path) -> No
         _, err = process.communicate(timeout=60)
     assert "Traceback" not in err
     assert steps_done(run) >= 1
+
+
+def test_ctrl_c_while_songs_are_rendered_is_one_line_and_leaves_whole_ones(
+    pop909: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    words = ("render", pop909, data, "--takes", 1000, "--processes", 2, "--width", BANDS)
+    with started(*words) as process:
+        others = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        _, alive = psutil.wait_procs(others, timeout=20)
+    assert process.returncode == 130
+    assert err == "sidekeys training: stopped at once; what was whole before is kept.\n"
+    assert alive == []
+    assert renders_in(data)
 
 
 def test_a_mistake_in_a_process_that_was_started_is_one_line_too(

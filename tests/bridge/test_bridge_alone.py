@@ -1,0 +1,75 @@
+"""A bridge that no DAW tells anything: a file is heard, the beats come by hand or from the sound."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jack_server import running_jack
+from live_session import EXAMPLE_BPM, Daw, RunningBridge, running_bridge, running_daw, write_example
+
+RATE = 44100
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_example(tmp_path_factory.mktemp("song") / "song.wav", RATE)
+
+
+@pytest.fixture(scope="module")
+def recorder(song: Path) -> Iterator[Daw]:
+    """Whatever records the port; it plays nothing."""
+    with running_jack(period=512, rate=RATE), running_daw(song, name="recorder") as daw:
+        yield daw
+
+
+@pytest.fixture(scope="module")
+def bridge(
+    recorder: Daw, song: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningBridge]:
+    folder = tmp_path_factory.mktemp("bridge")
+    with running_bridge(
+        folder, "--input", f"file:{song}", "--transport", "manual", "--bpm", str(EXAMPLE_BPM),
+        "--delay", "6", "--record", str(folder / "session.mid"),
+    ) as started:  # fmt: skip
+        started.wait_until_ready()
+        recorder.do("connect")
+        yield started
+
+
+def test_beats_by_hand_need_no_daw(bridge: RunningBridge, recorder: Daw):
+    assert bridge.status()["state"] == "waiting"
+    assert bridge.sidekeys("play").returncode == 0
+    status = bridge.wait_for(lambda status: status["counters"]["notes_sent"] > 4)
+    assert (status["transport"]["source"], status["state"]) == ("manual", "playing")
+    assert status["transport"]["bpm"] == EXAMPLE_BPM
+    ran = bridge.sidekeys("set", "bpm", "301")
+    assert (ran.returncode, "301" in ran.stderr) == (2, True)
+    assert bridge.sidekeys("pause").returncode == 0
+    bridge.wait_for(lambda status: status["counters"]["sounding"] == 0, 5.0)
+    assert recorder.recorded().notes()
+
+
+def test_beats_are_found_in_the_sound_when_nobody_tells_them(
+    bridge: RunningBridge, recorder: Daw, song: Path
+):
+    bridge.request("set", transport="audio", input=f"file:{song}")
+    sent = bridge.status()["counters"]["notes_sent"]
+    status = bridge.wait_for(lambda status: status["counters"]["notes_sent"] > sent + 4, 60.0)
+    assert (status["transport"]["source"], status["state"]) == ("audio", "playing")
+    assert status["transport"]["bpm"] == pytest.approx(EXAMPLE_BPM, rel=0.03)
+
+
+def test_a_bridge_that_is_told_to_end_releases_all_and_writes_what_was_played(
+    bridge: RunningBridge, recorder: Daw
+):
+    recorder.wait_for(lambda recorded: bool(recorded.sounding()))
+    bridge.process.send_signal(signal.SIGTERM)
+    assert bridge.process.wait(15) == 0
+    assert not recorder.recorded().sounding()
+    assert (bridge.folder / "session.mid").stat().st_size > 100
+    assert not (bridge.folder / "bridge.json").exists()
+    assert "session.mid: " in bridge.said()
