@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 MODEL_RATE = 22050
 """Of the sound that is kept: what all checkpoints so far hear."""
-_TICK_SECONDS = 0.006
+_TICK_SECONDS = 0.01
 # Python lets a thread compute for so long before another one may; the sender must not wait.
 _SWITCH_SECONDS = 0.0005
 _MOST_SYNC_MESSAGES = 256

@@ -109,7 +109,7 @@ class Capture:
         self._input_frames = 0
         self._clock = FrameClock(rate)
         self._resampler: soxr.ResampleStream | None = None
-        self._accepted: list[Float32] = []  # mono, at the input's rate; still to be written
+        self._accepted: list[Float32] = []  # (frames, channels) each; still to be written
         self._held: list[Block] = []
         self._choice = choice
         self._check(choice)
@@ -132,10 +132,10 @@ class Capture:
             self._waiting_seconds = 0.0
         for source, block in arrived:
             if source != self._source or block.rate != self._input_rate:
-                self._begin_epoch(block.rate)
+                self._begin_epoch(block.rate, now_seconds)
                 self._source = source
             self._judge(block, now_seconds)
-        self._write()
+        self._write(now_seconds)
 
     def seconds_at(self, frame: float) -> float:
         """When a frame was, or will be, at the input; monotonic seconds, by the epoch's clock."""
@@ -224,8 +224,8 @@ class Capture:
             self._waiting.append((source, block))
             self._waiting_seconds += len(block.samples) / block.rate
 
-    def _begin_epoch(self, input_rate: int) -> None:
-        self._write()
+    def _begin_epoch(self, input_rate: int, now_seconds: float) -> None:
+        self._write(now_seconds)
         self.epoch += 1
         self.epoch_first_frame = self._ring.end
         self._input_rate = input_rate
@@ -258,25 +258,25 @@ class Capture:
             if not any(held.overflowed for held in self._held):
                 self._overflows += 1
             held = self._held
-            self._begin_epoch(block.rate)
+            self._begin_epoch(block.rate, now_seconds)
             self._held = held
         for held_block in self._held:
-            self._accept(held_block, now_seconds)
+            self._accept(held_block)
         self._held = []
 
-    def _accept(self, block: Block, now_seconds: float) -> None:
+    def _accept(self, block: Block) -> None:
         self._clock.add(self._input_frames, block.first_frame_seconds)
         self._input_frames += len(block.samples)
-        heard = as_channels(block.samples, self._channel)
-        self._meter.add(heard, block.rate, now_seconds)
-        self._accepted.append(_mixed(heard))
+        self._accepted.append(as_channels(block.samples, self._channel))
 
-    def _write(self) -> None:
+    def _write(self, now_seconds: float) -> None:
         """Move what was accepted into the history."""
         if not self._accepted:
             return
-        mono: Float32 = np.concatenate(self._accepted)
+        heard: Float32 = np.concatenate(self._accepted)
         self._accepted = []
+        self._meter.add(heard, self._input_rate, now_seconds)
+        mono = _mixed(heard)
         if self._resampler is not None:
             mono = self._resampler.resample_chunk(mono)
         self._ring.write(mono)

@@ -45,7 +45,7 @@ class Desk:
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
         self.ends = False
-        self._looked_seconds = -math.inf
+        self._looked_seconds = self._told_seconds = -math.inf
         self._transport_told: tuple[object, ...] = ()
         self._bpm_told = 0.0
         self._does: dict[str, Callable[[Mapping[str, Any], float], Answer]] = {
@@ -107,17 +107,18 @@ class Desk:
             event = {key: transport[key] for key in _TRANSPORT_EVENT}
             event["source"] = transport["source"] or "none"
             bridge.tell("transport", event)
+        if 0 <= now_seconds - self._told_seconds < pause_seconds:
+            return
+        self._told_seconds = now_seconds
         level = {
             key: value
             for key, value in asdict(bridge.capture.state(now_seconds)).items()
             if key in _LEVELS
         }
-        bridge.control.publish_change(
-            "level", level, now_seconds=now_seconds, pause_seconds=pause_seconds
-        )
+        bridge.control.publish_change("level", level, now_seconds=now_seconds, pause_seconds=0.0)
         status = self.status(now_seconds)
         if bridge.control.publish_change(
-            "status", status, now_seconds=now_seconds, pause_seconds=pause_seconds
+            "status", status, now_seconds=now_seconds, pause_seconds=0.0
         ):
             bridge.console.event("status", status)
 

@@ -59,6 +59,16 @@ class InputDevice:
     rate: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What one call of the driver brought."""
+
+    first_frame_seconds: float
+    frames: int
+    overflowed: bool
+    data: bytes
+
+
 def find_device(choice: str, devices: Sequence[InputDevice], default: int = -1) -> InputDevice:
     """The one device that a choice means.
 
@@ -127,7 +137,7 @@ def _capture(choice: str, channels: int) -> None:
     """Open the device and write what it hears, until the input ends or the device does."""
     sd = _portaudio()
     device = find_device(choice, _listed(sd), default=_default_index(sd))
-    blocks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    blocks: queue.SimpleQueue[_Heard] = queue.SimpleQueue()
     stream = _opened(sd, device, channels, blocks)
     try:
         _say({"name": device.name, "rate": device.rate, "channels": stream.channels})
@@ -170,12 +180,27 @@ def _presence(device: InputDevice) -> Iterator[Callable[[], bool]]:
         yield is_there
 
 
-def _write(blocks: queue.SimpleQueue[bytes]) -> None:
-    """Write what has come in a while: few large writes wake the bridge less often."""
+def _write(blocks: queue.SimpleQueue[_Heard]) -> None:
+    """Write what has come in a while as one block: few large ones wake the bridge less often."""
     time.sleep(_WRITE_SECONDS)
+    heard: list[_Heard] = []
     while not blocks.empty():
-        sys.stdout.buffer.write(blocks.get_nowait())
+        block = blocks.get_nowait()
+        if heard and block.overflowed:
+            _write_as_one(heard)
+            heard = []
+        heard.append(block)
+    if heard:
+        _write_as_one(heard)
     sys.stdout.buffer.flush()
+
+
+def _write_as_one(heard: Sequence[_Heard]) -> None:
+    frames = sum(block.frames for block in heard)
+    first = heard[0]
+    sys.stdout.buffer.write(BLOCK_HEADER.pack(first.first_frame_seconds, frames, first.overflowed))
+    for block in heard:
+        sys.stdout.buffer.write(block.data)
 
 
 def _wait_for_end(ending: threading.Event) -> None:
@@ -183,7 +208,7 @@ def _wait_for_end(ending: threading.Event) -> None:
     ending.set()
 
 
-def _opened(sd: Any, device: InputDevice, channels: int, blocks: queue.SimpleQueue[bytes]) -> Any:
+def _opened(sd: Any, device: InputDevice, channels: int, blocks: queue.SimpleQueue[_Heard]) -> Any:
     if channels > device.channels:
         raise InputError(
             f"{device.name!r} has {device.channels} channel{'s' if device.channels > 1 else ''}, no"
@@ -197,8 +222,7 @@ def _opened(sd: Any, device: InputDevice, channels: int, blocks: queue.SimpleQue
         now = time.monotonic()
         if not 0.0 < latency < _MOST_LATENCY_SECONDS:
             latency = frames / device.rate
-        header = BLOCK_HEADER.pack(now - latency, frames, bool(status.input_overflow))
-        blocks.put(header + bytes(data))
+        blocks.put(_Heard(now - latency, frames, bool(status.input_overflow), bytes(data)))
 
     try:
         stream = sd.RawInputStream(

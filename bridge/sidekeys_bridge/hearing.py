@@ -25,6 +25,7 @@ from sidekeys_engine.silence import EARLY_SECONDS, sounding_span
 PATIENT_SECONDS = 20.0
 """How long the notes of a window may take that nobody waits for."""
 _SLOWEST_OF = 24  # windows whose times tell how long the next one may take
+_LOOK_SECONDS = 0.1  # the longest pause between looks for a window's last sample
 _SILENCE_PEAK = 1e-4  # below it no 50 ms can reach the engine's threshold of silence
 # How far the end of a stretch, as the transport saw it, may lie before that of its last window.
 _SAME_PLACE_SECONDS = 0.03
@@ -127,6 +128,8 @@ class Hearing:
         self._engine: Engine | None = None
         self._asked: dict[str, _Asked] = {}
         self._seconds: deque[float] = deque(maxlen=_SLOWEST_OF)
+        # Where a window is not complete, and the frame from which on to look again.
+        self._incomplete: tuple[Run, float, float] | None = None
 
     def use_engine(self, engine: Engine, model: Model) -> None:
         """Send windows to this engine from now on."""
@@ -166,15 +169,27 @@ class Hearing:
             as there is more to come.
         """
         assert self.model is not None
+        if self._is_too_soon(run, position_beats):
+            return None
         window = self.model.window_at(grid, position_beats, cut)
         steps = window.step_positions(self.model.steps, before=self.model.context_steps)
         moments = grid.seconds_at(steps)
         if run.end_seconds is not None and moments[-1] > run.end_seconds + _SAME_PLACE_SECONDS:
             return None
-        if self._bus.frame_at(float(moments[-1])) + 1 >= self._bus.frames:
+        missing = self._bus.frame_at(float(moments[-1])) + 1 - self._bus.frames
+        if missing >= 0:
+            # Half of what is missing, so that a tempo that rises meanwhile does no harm.
+            look = self._bus.frames + min(missing / 2, _LOOK_SECONDS * self._bus.rate)
+            self._incomplete = (run, position_beats, look)
             return None
         frames = np.array([self._bus.frame_at(moment) for moment in moments.tolist()])
         return window, self._sound(frames, self._bus.frame_at(run.start_seconds))
+
+    def _is_too_soon(self, run: Run, position_beats: float) -> bool:
+        if self._incomplete is None:
+            return False
+        same_run, same_position, look = self._incomplete
+        return run is same_run and position_beats == same_position and self._bus.frames < look
 
     def _sound(self, frames: NDArray[np.float64], start_frame: float) -> Sound | None:
         first, last = math.floor(frames[0]), math.ceil(frames[-1]) + 1

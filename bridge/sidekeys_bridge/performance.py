@@ -22,6 +22,7 @@ COMMIT_SECONDS = 0.05
 """A window's notes are taken from the memory this long before its first beat sounds."""
 # Notes go to the scheduler this long before they sound; until then a tempo change moves them.
 _HANDOVER_SECONDS = 0.03
+_LOOK_SECONDS = 0.1  # the longest pause between looks for a window that is due
 _SAME_BEATS = 1e-3
 _KEY_UP_SECONDS = 0.002  # before another run begins
 
@@ -109,6 +110,7 @@ class Performance:
         self._model, self._piano, self._on_note = model, piano, on_note
         self._joiner = Joiner(model.steps)
         self._position = place_of(model.window_at(stretch.grid(), position_beats, cut))[0]
+        self._look_seconds = -math.inf
         self._end_beats, self._end_seconds = math.inf, math.inf
         self._waiting: dict[int, _Waiting] = {}
         self._heard_beats: float | None = None  # where the song began to sound
@@ -137,14 +139,20 @@ class Performance:
         Returns:
             The windows without notes: silence.
         """
-        grid = self.stretch.grid()
         missing: list[Window] = []
+        if now_seconds < self._look_seconds:
+            return missing
+        grid = self.stretch.grid()
         while True:
             window = self._model.window_at(grid, self._position, self.cut)
             start_beats, end_beats = place_of(window)
             first_beats = max(start_beats, self.stretch.start_beats)
             due_seconds = grid.seconds_at(first_beats + self.lag_beats)
-            is_early = due_seconds - COMMIT_SECONDS > now_seconds
+            early_seconds = due_seconds - COMMIT_SECONDS - now_seconds
+            is_early = early_seconds > 0
+            if is_early:
+                # Half of it, so that a tempo that rises meanwhile does no harm.
+                self._look_seconds = now_seconds + min(early_seconds / 2, _LOOK_SECONDS)
             if is_early or start_beats >= self._end_beats - _SAME_BEATS:
                 return missing
             self._position = end_beats

@@ -343,7 +343,7 @@ class Transport:
         begun = stretch is None or reading.run != self._run
         if stretch is None or begun or not stretch.follow(playhead, now_seconds):
             stretch = self._begin(reading, playhead, now_seconds)
-        beats = stretch.beats_at(now_seconds)
+        beats = playhead.beats_at(now_seconds)
         self._learn_meter(reading, beats, begun=begun)
         self._learned.passed(beats)
         stretch.loop = self._loop()

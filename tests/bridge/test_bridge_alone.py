@@ -1,4 +1,4 @@
-"""A bridge that no DAW tells anything: a file is heard, the beats come by hand or from the sound."""
+"""A bridge that no DAW tells anything: it hears a file, to beats by hand or from the sound."""
 
 from __future__ import annotations
 

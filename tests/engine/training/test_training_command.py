@@ -226,7 +226,10 @@ def test_ctrl_c_saves_the_run_and_says_so(processes: int, tmp_path: Path) -> Non
     assert not [path for path in run.iterdir() if path.name.startswith(".")]
 
 
-def test_nobody_trains_on_when_the_first_process_is_killed(tmp_path: Path) -> None:
+def test_nobody_trains_on_when_the_first_process_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # who is killed does not tidy up
     run = tmp_path / "run"
     with fitting(run, 2) as process:
         others = psutil.Process(process.pid).children(recursive=True)
