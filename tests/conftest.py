@@ -8,9 +8,14 @@ from pathlib import Path
 # Threads that wait must sleep, not spin: the cores are shared. Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import hypothesis
 import pytest
 
 from reference import SMALL, make_reference
+
+# How long an example takes says something of the machine, which is busy, and nothing of the code.
+hypothesis.settings.register_profile("sidekeys", deadline=None)
+hypothesis.settings.load_profile("sidekeys")
 
 
 @pytest.fixture(scope="session")

@@ -64,12 +64,14 @@ class Recorded:
         pass_seconds: when each pass of a loop began.
         is_playing: the song runs.
         start_seconds: the monotonic moment of the song's first sample.
+        xruns: how many periods JACK lost; messages may be lost with them.
     """
 
     messages: list[tuple[float, bytes]]
     pass_seconds: list[float]
     is_playing: bool
     start_seconds: float
+    xruns: int = 0
 
     def sounding(self) -> set[tuple[int, int]]:
         """Channel and pitch of each note that has not ended."""
@@ -78,7 +80,7 @@ class Recorded:
     def notes(self) -> list[Note]:
         """By onset; every one must have ended."""
         notes, sounding = self._played()
-        assert not sounding, f"hanging notes: {sounding}"
+        assert not sounding, f"hanging notes: {sounding}; {self.xruns} xruns"
         return notes
 
     def ended_notes(self) -> list[Note]:
@@ -91,7 +93,8 @@ class Recorded:
         for seconds, data in self.messages:
             kind, channel = data[0] & 0xF0, (data[0] & 0x0F) + 1
             if kind == 0x90 and data[2] > 0:
-                assert (channel, data[1]) not in sounding, "struck while it sounds"
+                is_free = (channel, data[1]) not in sounding
+                assert is_free, f"{data[1]} struck at {seconds} while it sounds; {self.xruns} xruns"
                 sounding[channel, data[1]] = (seconds, data[2])
             elif kind in (0x80, 0x90) and (channel, data[1]) in sounding:
                 onset, velocity = sounding.pop((channel, data[1]))
@@ -137,6 +140,7 @@ class Daw:
             [frame / rate for frame in told["pass_starts"]],
             told["is_playing"],
             told["seconds_now"] - (told["frame_now"] - start) / rate,
+            len(told["xruns"]),
         )
 
     def wait_for(

@@ -187,7 +187,7 @@ class EngineClient:
 
 def _has_news(socket: zmq.Socket[bytes]) -> bool:
     """Whether a whole message waits; asked a hundred times a second, so that it must be cheap."""
-    return not socket.closed and bool(socket.getsockopt(zmq.EVENTS) & zmq.POLLIN)
+    return not socket.closed and bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
 
 def _unpacked(frames: Sequence[bytes]) -> Message:

@@ -24,6 +24,7 @@ from sidekeys_engine.silence import EARLY_SECONDS, sounding_span
 
 PATIENT_SECONDS = 20.0
 """How long the notes of a window may take that nobody waits for."""
+_ASLEEP_SECONDS = 1.0  # not asked for answers for so long, and how long they took is not known
 _SLOWEST_OF = 24  # windows whose times tell how long the next one may take
 _LOOK_SECONDS = 0.1  # the longest pause between looks for a window's last sample
 _SILENCE_PEAK = 1e-4  # below it no 50 ms can reach the engine's threshold of silence
@@ -128,6 +129,7 @@ class Hearing:
         self._engine: Engine | None = None
         self._asked: dict[str, _Asked] = {}
         self._seconds: deque[float] = deque(maxlen=_SLOWEST_OF)
+        self._taken_seconds = -math.inf
         # Where a window is not complete, and the frame from which on to look again.
         self._incomplete: tuple[Run, float, float] | None = None
 
@@ -283,12 +285,15 @@ class Hearing:
 
     def take(self, replies: Iterable[Message], now_seconds: float) -> None:
         """Keep what the engine answered to windows; other messages are not ours."""
+        was_asleep = now_seconds - self._taken_seconds > _ASLEEP_SECONDS
+        self._taken_seconds = now_seconds
         for reply in replies:
             asked = self._asked.pop(reply.id, None)
             if asked is None or reply.type != "ok":
                 continue
             content = reply.content
-            self._seconds.append(now_seconds - asked.seconds)
+            if not was_asleep:
+                self._seconds.append(now_seconds - asked.seconds)
             self.windows_done += 1
             notes = tuple(notes_of(content["notes"]))
             heard = (asked.heard_beats, asked.loudness)

@@ -219,14 +219,14 @@ class Performance:
         self._hand_over_pedal(grid, now_seconds, controls)
         for number, waiting in list(self._waiting.items()):
             note = waiting.note
-            off_seconds = self._off_seconds(grid, note)
             if waiting.sounding is not None:
-                if not waiting.is_open or off_seconds < now_seconds:
+                if not waiting.is_open or self._off_seconds(grid, note) < now_seconds:
                     del self._waiting[number]
                 continue
             due_seconds = self._due_seconds(grid, note.onset_beats)
             if due_seconds > now_seconds + _HANDOVER_SECONDS:
                 continue
+            off_seconds = self._off_seconds(grid, note)
             voice = controls.voices(note.pitch, note.velocity)
             if voice is None or off_seconds <= due_seconds:
                 del self._waiting[number]

@@ -12,6 +12,7 @@ from jack_server import running_jack
 from live_session import EXAMPLE_BPM, Daw, RunningBridge, running_bridge, running_daw, write_example
 
 RATE = 44100
+PERIOD = 1024  # a shorter one is lost now and then where the DAW is written in Python
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def recorder(song: Path) -> Iterator[Daw]:
     """Whatever records the port; it plays nothing."""
-    with running_jack(period=512, rate=RATE), running_daw(song, name="recorder") as daw:
+    with running_jack(period=PERIOD, rate=RATE), running_daw(song, name="recorder") as daw:
         yield daw
 
 

@@ -29,7 +29,9 @@ from live_session import (
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 
 RATE, OTHER_RATE = 44100, 48000
-DELAY = 6
+PERIOD = 1024  # a shorter one is lost now and then where the DAW is written in Python
+DELAY = 8  # room for a machine that is busy with other tests
+BPM = 140.0  # faster than the song is, which takes less time
 PATIENT_SECONDS = 60.0
 # 50 ms are promised; four times that is for a machine that is busy with other tests.
 RELEASED_WITHIN_SECONDS = 0.2
@@ -67,7 +69,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     folder = tmp_path_factory.mktemp("session")
     with contextlib.ExitStack() as everything:
         server = everything.enter_context(contextlib.ExitStack())
-        name = server.enter_context(running_jack(period=512, rate=RATE))
+        name = server.enter_context(running_jack(period=PERIOD, rate=RATE))
         daw = server.enter_context(running_daw(write_example(folder / "song.wav", RATE)))
         bridge = everything.enter_context(
             running_bridge(
@@ -85,25 +87,30 @@ def playing(session: Session) -> Session:
     if session.daw.recorded().is_playing:
         session.daw.stop()
         session.bridge.wait_for(lambda status: not status["transport"]["playing"])
-    session.daw.play()
+    session.daw.play(BPM)
     session.wait_until_sounding(2)
     return session
 
 
-def release_seconds(recorded: Recorded, moment_seconds: float) -> float:
+def release_seconds(session: Session, moment_seconds: float) -> float:
     """How long after a monotonic moment the last note ended that sounded then."""
+    recorded = session.daw.recorded()
     moment = moment_seconds - recorded.start_seconds
     sounding = Recorded(
         [message for message in recorded.messages if message[0] <= moment], [], True, 0.0
     ).sounding()
     assert sounding
-    released: dict[tuple[int, int], float] = {}
-    for seconds, data in recorded.messages:
-        key = ((data[0] & 0x0F) + 1, data[1])
-        if seconds > moment and data[0] & 0xF0 == 0x80 and key in sounding:
-            released.setdefault(key, seconds)
-    assert set(released) == sounding, f"hanging notes: {sounding - set(released)}"
-    return max(released.values()) - moment
+
+    def ends(recorded: Recorded) -> dict[tuple[int, int], float]:
+        found: dict[tuple[int, int], float] = {}
+        for seconds, data in recorded.messages:
+            key = ((data[0] & 0x0F) + 1, data[1])
+            if seconds > moment and data[0] & 0xF0 == 0x80 and key in sounding:
+                found.setdefault(key, seconds)
+        return found
+
+    recorded = session.daw.wait_for(lambda recorded: set(ends(recorded)) == sounding, 10.0)
+    return max(ends(recorded).values()) - moment
 
 
 def has_ended(pid: int, within: float = 5.0) -> bool:
@@ -124,10 +131,10 @@ def test_a_killed_engine_leaves_no_note_and_the_music_resumes_by_itself(playing:
     killed_seconds = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     playing.wait_for_problem("The engine was killed (signal 9); it is started again.")
-    recorded = playing.daw.recorded()
-    released = release_seconds(recorded, killed_seconds)
+    released = release_seconds(playing, killed_seconds)
     print(f"released after {1e3 * released:.1f} ms")
     assert released < RELEASED_WITHIN_SECONDS
+    recorded = playing.daw.recorded()
     status = playing.bridge.wait_until_ready()
     assert status["engine"]["pid"] != pid
     assert status["problems"] == []
@@ -170,7 +177,7 @@ def test_a_clock_that_stops_in_a_bar_releases_all_and_is_told(playing: Session):
     assert (status["state"], status["transport"]["playing"]) == ("waiting", False)
     assert status["counters"]["sounding"] == 0
     print(f"told after {time.monotonic() - frozen_seconds:.2f} s")
-    playing.daw.play()
+    playing.daw.play(BPM)
     playing.wait_until_sounding()
     assert playing.bridge.status()["problems"] == []
 
@@ -199,7 +206,7 @@ def test_a_tempo_beyond_is_told_and_not_played(session: Session, bpm: int):
     status = session.wait_for_problem("bpm")
     assert not status["transport"]["playing"]
     session.daw.stop()
-    session.daw.play()
+    session.daw.play(BPM)
     session.bridge.wait_for(
         lambda status: status["transport"]["playing"] and status["problems"] == []
     )
@@ -217,11 +224,10 @@ def test_a_machine_that_slept_wakes_without_a_hanging_note(playing: Session):
     finally:
         os.kill(pid, signal.SIGCONT)
     woken_seconds = time.monotonic()
-    status = playing.bridge.wait_for(lambda status: status["transport"]["playing"], 20.0)
-    recorded = playing.daw.recorded()
-    print("status", status["problems"], status["counters"])
-    print(f"released after {1e3 * release_seconds(recorded, woken_seconds):.1f} ms")
-    playing.wait_until_heard_again(recorded)
+    released = release_seconds(playing, woken_seconds)
+    print(f"released {1e3 * released:.1f} ms after it woke")
+    assert released < 1.0
+    playing.wait_until_heard_again(playing.daw.recorded())
 
 
 def test_an_input_that_goes_away_is_told_and_heard_again_when_it_returns(playing: Session):
@@ -233,7 +239,7 @@ def test_an_input_that_goes_away_is_told_and_heard_again_when_it_returns(playing
     playing.bridge.wait_for(lambda status: status["state"] == "no-input", 15.0)
     playing.daw = playing.server.enter_context(running_daw(song))
     playing.bridge.wait_until_ready()
-    playing.daw.play()
+    playing.daw.play(BPM)
     playing.wait_until_sounding()
     assert playing.bridge.status()["problems"] == []
 
@@ -242,14 +248,13 @@ def test_a_jack_server_that_dies_and_returns_at_another_rate(playing: Session):
     playing.server.close()
     status = playing.bridge.wait_for(lambda status: status["port"] is None, 15.0)
     status = playing.wait_for_problem("JACK")
-    print(status["problems"])
     assert status["counters"]["sounding"] == 0
-    playing.server.enter_context(running_jack(512, OTHER_RATE, name=playing.server_name))
+    playing.server.enter_context(running_jack(PERIOD, OTHER_RATE, name=playing.server_name))
     song = write_example(playing.folder / "other.wav", OTHER_RATE)
     playing.daw = playing.server.enter_context(running_daw(song))
     status = playing.bridge.wait_until_ready()
     playing.bridge.wait_for(lambda status: status["port"] and status["input"]["rate"] == OTHER_RATE)
-    playing.daw.play()
+    playing.daw.play(BPM)
     playing.wait_until_sounding()
     assert playing.bridge.status()["problems"] == []
 
@@ -269,7 +274,7 @@ def test_a_killed_bridge_leaves_no_process(playing: Session):
 
 
 def test_without_an_input_and_with_its_name_taken_it_says_so_and_waits(tmp_path: Path):
-    with running_jack(period=512, rate=RATE):
+    with running_jack(period=PERIOD, rate=RATE):
         song = write_example(tmp_path / "song.wav", RATE)
         with running_daw(song, name="Sidekeys"), running_bridge(
             tmp_path, "--input", "nothing like it"
