@@ -3,6 +3,9 @@
 RtMidi knows none of this. It shows: a program that finds no server prints four lines on the
 user's screen, and one that goes on sending to a server that has ended hangs for ever as soon as
 RtMidi's buffer is full.
+
+What libjack calls is C alone, and no Python: it cancels its threads when a client leaves, and one
+that was just waiting for Python's lock would take that with it, for good.
 """
 
 from __future__ import annotations
@@ -18,8 +21,6 @@ _MAPS = Path("/proc/self/maps")  # the files that this process has loaded; Linux
 _NO_START_SERVER = 0x01  # JackNoStartServer
 _IS_OUTPUT = 0x02  # JackPortIsOutput
 _AUDIO = b"32 bit float mono audio"  # JACK_DEFAULT_AUDIO_TYPE
-_MESSAGE = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
-_SHUTDOWN = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 class JackWatch:
@@ -43,20 +44,18 @@ class JackWatch:
         )
         if not self._client:
             raise ConnectionError("no JACK server runs")
-        self._ended = False
-        # ctypes frees a callback that nobody holds, while libjack would still call it.
-        self._on_shutdown = _SHUTDOWN(self._end)
-        library.jack_on_shutdown(self._client, self._on_shutdown, None)
+        self._ended_at = ctypes.c_int64(0)  # C's `time` writes to it when the server ends
+        library.jack_on_shutdown(self._client, _c_function("time"), ctypes.byref(self._ended_at))
 
     @property
     def ended(self) -> bool:
         """Whether the server has ended, or has thrown this program out."""
-        return self._ended
+        return self._ended_at.value != 0
 
     @property
     def period_seconds(self) -> float:
         """How much time JACK moves at once; it may change while the server runs."""
-        if self._client is None or self._ended:
+        if self._client is None or self.ended:
             return 0.0
         frames: int = self._library.jack_get_buffer_size(self._client)
         rate: int = self._library.jack_get_sample_rate(self._client)
@@ -64,7 +63,7 @@ class JackWatch:
 
     def sends_audio(self, client_name: str) -> bool:
         """Whether there is a client of this name with ports that sound comes out of."""
-        if self._client is None or self._ended:
+        if self._client is None or self.ended:
             return False
         ports = self._library.jack_get_ports(self._client, None, _AUDIO, _IS_OUTPUT)
         if not ports:
@@ -92,9 +91,6 @@ class JackWatch:
     ) -> None:
         self.close()
 
-    def _end(self, _: int | None) -> None:
-        self._ended = True
-
 
 def jack_runs() -> bool:
     """Whether a JACK server runs that this user can reach; `JACK_DEFAULT_SERVER` names it."""
@@ -105,11 +101,9 @@ def jack_runs() -> bool:
         return False
 
 
-def _ignore(_: bytes | None) -> None:
-    """What libjack would print for the user, who is told in our words."""
-
-
-_say_nothing = _MESSAGE(_ignore)  # for as long as libjack may speak
+def _c_function(name: str) -> ctypes.c_void_p:
+    """The address of a function of the C library."""
+    return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p)
 
 
 @functools.cache
@@ -135,12 +129,12 @@ def _libjack() -> ctypes.CDLL | None:
     library.jack_free.restype = None
     library.jack_free.argtypes = [ctypes.c_void_p]
     library.jack_on_shutdown.restype = None
-    library.jack_on_shutdown.argtypes = [ctypes.c_void_p, _SHUTDOWN, ctypes.c_void_p]
+    library.jack_on_shutdown.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
     for question in (library.jack_get_buffer_size, library.jack_get_sample_rate):
         question.restype = ctypes.c_uint32
         question.argtypes = [ctypes.c_void_p]
     for speak in (library.jack_set_error_function, library.jack_set_info_function):
         speak.restype = None
-        speak.argtypes = [_MESSAGE]
-        speak(_say_nothing)
+        speak.argtypes = [ctypes.c_void_p]
+        speak(_c_function("strlen"))  # what libjack would print, the user is told in our words
     return library

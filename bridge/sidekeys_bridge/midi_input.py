@@ -12,6 +12,7 @@ from sidekeys_bridge.midi_system import choose_system, close_port, find_port, rt
 from sidekeys_engine.errors import InputError
 
 PORT_NAME = "Sidekeys Sync"
+_CALLBACK_SECONDS = 0.02
 
 
 class SyncInput:
@@ -78,6 +79,9 @@ class SyncInput:
         client, self._client = self._client, None
         if client is not None:
             client.cancel_callback()
+            # A thread of JACK may wait for Python's lock in our callback. Closing cancels that
+            # thread, and the lock with it.
+            time.sleep(_CALLBACK_SECONDS)
             close_port(client)
 
     def __enter__(self) -> SyncInput:
