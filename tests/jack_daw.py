@@ -76,7 +76,7 @@ class Transport:
         self._input = self.client.midi_inports.register("in")
         self._run: Run | None = None
         self._to_send: deque[bytes] = deque()
-        self._received: list[tuple[int, list[int]]] = []
+        self._received: list[tuple[int, list[int], int]] = []
         self._xruns: list[int] = []
         self.client.set_process_callback(self._process)
         self.client.set_xrun_callback(lambda _late: self._xruns.append(self.client.frame_time))
@@ -132,8 +132,10 @@ class Transport:
 
     def _process(self, frames: int) -> None:
         now = self.client.last_frame_time
+        # A period that JACK lost moves the song: its position is not that of JACK's frames.
+        position = self._run.position if self._run is not None else 0
         for offset, data in self._input.incoming_midi_events():
-            self._received.append((now + offset, list(bytes(data))))
+            self._received.append((now + offset, list(bytes(data)), position + offset))
         self._clock.clear_buffer()
         arrays = [port.get_array() for port in self._outputs]
         for array in arrays:

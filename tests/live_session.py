@@ -136,7 +136,7 @@ class Daw:
         rate = told["rate"]
         start = told["start_frame"] or told["frame_now"]
         return Recorded(
-            [((frame - start) / rate, bytes(data)) for frame, data in told["received"]],
+            [((frame - start) / rate, bytes(data)) for frame, data, _ in told["received"]],
             [frame / rate for frame in told["pass_starts"]],
             told["is_playing"],
             told["seconds_now"] - (told["frame_now"] - start) / rate,
