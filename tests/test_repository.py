@@ -28,7 +28,8 @@ BRIDGE_MAY_IMPORT = {
     f"sidekeys_engine.{room}"
     for room in (
         "atomic_file", "bars", "beat_grid", "connection", "dynamics", "errors", "expression",
-        "joining", "loudness", "note_tokens", "notes", "pedaling", "protocol", "silence", "timeline",
+        "joining", "loudness", "note_tokens", "notes", "pedaling", "protocol", "silence",
+        "timeline",
     )
 }  # fmt: skip
 FREE_OF_TORCH = (
