@@ -202,7 +202,7 @@ def test_the_grammar_lets_a_model_play_every_target(windows: Windows) -> None:
                 1,
                 config.layout,
                 STEPS,
-                descending=config.chord_order == "descending",
+                chord_order=config.chord_order,
                 held_notes=config.held_notes,
             )
             for token in tokens_of(windows, window, composer):
