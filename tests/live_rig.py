@@ -24,7 +24,7 @@ from sidekeys_engine.note_tokens import StepNote
 from sidekeys_engine.notes import Meter, MeterChange
 from sidekeys_engine.protocol import Message
 
-TICK_SECONDS = 0.01
+TICK_SECONDS = 0.02
 RATE = 22050
 
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -239,13 +239,15 @@ class RunningBridge:
 
 
 @contextlib.contextmanager
-def running_bridge(folder: Path, *options: str) -> Iterator[RunningBridge]:
+def running_bridge(
+    folder: Path, *options: str, program: Sequence[str] = ("-m", "sidekeys_bridge")
+) -> Iterator[RunningBridge]:
     """A bridge of the test's own; it must end without a traceback."""
     log = folder / "bridge.log"
     environment = {**os.environ, RUNTIME_VARIABLE: str(folder)}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "sidekeys_bridge", "start", "--no-panel", *options],
+            [sys.executable, *program, "start", "--no-panel", *options],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

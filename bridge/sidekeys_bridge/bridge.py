@@ -5,13 +5,14 @@ from __future__ import annotations
 import collections
 import importlib.util
 import logging
+import math
 import os
 import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -45,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 MODEL_RATE = 22050
 """Of the sound that is kept: what all checkpoints so far hear."""
-_TICK_SECONDS = 0.01
+_TICK_SECONDS = 0.02
 # Python lets a thread compute for so long before another one may; the sender must not wait.
 _SWITCH_SECONDS = 0.0005
 _MOST_SYNC_MESSAGES = 256
@@ -54,6 +55,11 @@ _OWN_PIANO = (
     "our own piano comes back on the bus, so that Sidekeys covers itself; take its track out of "
     "what it hears (a bus before the master, or a pre-fader send)."
 )
+_STUMBLED = (
+    "a fault of Sidekeys' own ({fault!r}) silenced it; it goes on by itself. Please report it, "
+    "with what --log-file writes."
+)
+_STUMBLE_SECONDS, _STUMBLE_TOLD_SECONDS = 0.1, 10.0
 _CONTROL_CHANGE, _PROGRAM_CHANGE = 0xB0, 0xC0
 
 
@@ -73,7 +79,7 @@ def run(settings: Settings) -> int:
         try:
             while not (ending or bridge.desk.ends):
                 bridge.control.bell.wait(_TICK_SECONDS)
-                bridge.step(time.monotonic())
+                bridge.turn(time.monotonic())
         finally:
             bridge.silence()
             bridge.record_session()
@@ -126,6 +132,7 @@ class Bridge:
         self._sync_input: SyncInput | None = None
         self._sync_seconds = 0.0
         self._was_connected = True
+        self._stumbled_seconds = -math.inf
         self._open_sync()
         opened.callback(self._close_sync)
 
@@ -167,8 +174,31 @@ class Bridge:
 
     # --- every few milliseconds
 
+    def turn(self, now_seconds: float) -> None:
+        """Let everything that is due happen; a fault of ours costs bars, not the evening."""
+        self._surviving(self.step, now_seconds)
+        self._surviving(self.serve, now_seconds)
+        if now_seconds > self._stumbled_seconds + _STUMBLE_TOLD_SECONDS:
+            self.problems.tell("bridge", None)
+
+    def _surviving(self, part: Callable[[float], None], now_seconds: float) -> None:
+        try:
+            part(now_seconds)
+        except Exception as fault:
+            self._stumble(fault, now_seconds)
+
+    def _stumble(self, fault: Exception, now_seconds: float) -> None:
+        """Fall silent and begin anew."""
+        _log.exception("a fault of Sidekeys' own")
+        self._stumbled_seconds = now_seconds
+        self.problems.tell("bridge", _STUMBLED.format(fault=fault))
+        for part in (self.player.panic, self.live.restart):
+            with suppress(Exception):
+                part()
+        time.sleep(_STUMBLE_SECONDS)  # one that comes at every turn must not keep a core busy
+
     def step(self, now_seconds: float) -> None:
-        """Let everything that is due happen."""
+        """Hear, follow and play."""
         self.capture.poll(now_seconds)
         self._listen_for_ourselves()
         for event in self.supervisor.poll(now_seconds):
@@ -186,8 +216,14 @@ class Bridge:
             self.jobs.take(replies, client.events(), now_seconds)
             self.listening.step(client, now_seconds)
         self.live.step(now_seconds)
+
+    def serve(self, now_seconds: float) -> None:
+        """Answer who asks, and tell who listens."""
         self.control.answer(lambda message, reply: self.desk.respond(message, reply, now_seconds))
-        self._publish(now_seconds)
+        if self._notes:
+            self.tell("notes", {"notes": self._notes})
+            self._notes = []
+        self.desk.publish(now_seconds, STATUS_PAUSE_SECONDS)
 
     def _listen_for_ourselves(self) -> None:
         """Warn when our piano comes back on the bus: the model would cover itself."""
@@ -251,12 +287,6 @@ class Bridge:
             self.own_piano.sent(sounding.due_seconds, pitch, heard_seconds)
         row = [note.onset_beats, note.duration_beats, pitch, velocity, channel]
         self._notes.append(row)
-
-    def _publish(self, now_seconds: float) -> None:
-        if self._notes:
-            self.tell("notes", {"notes": self._notes})
-            self._notes = []
-        self.desk.publish(now_seconds, STATUS_PAUSE_SECONDS)
 
     def tell(self, event: str, content: Mapping[str, Any]) -> None:
         """Tell whoever watches."""

@@ -32,7 +32,7 @@ BLOCK_HEADER = struct.Struct("<dI?")
 _JACK_CLIENT_NAME = b"Sidekeys In"
 _MOST_LATENCY_SECONDS = 1.0  # a driver that says more says nonsense
 _USUAL_CHANNELS = 2
-_WRITE_SECONDS = 0.01
+_WRITE_SECONDS = 0.02
 _LOOK_SECONDS = 0.2
 _JACK = "JACK Audio Connection Kit"
 # Where one device shows up under several, as on Windows: the first of these that has it.

@@ -186,7 +186,7 @@ class EngineClient:
 
 
 def _has_news(socket: zmq.Socket[bytes]) -> bool:
-    """Whether a whole message waits; asked a hundred times a second, so that it must be cheap."""
+    """Whether a whole message waits; asked at every turn of the bridge, and therefore cheap."""
     return not socket.closed and bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
 

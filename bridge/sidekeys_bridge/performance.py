@@ -18,10 +18,10 @@ from sidekeys_engine.joining import Joined, Joiner
 from sidekeys_engine.notes import Note
 from sidekeys_engine.pedaling import PedalMove
 
-COMMIT_SECONDS = 0.05
+COMMIT_SECONDS = 0.06
 """A window's notes are taken from the memory this long before its first beat sounds."""
 # Notes go to the scheduler this long before they sound; until then a tempo change moves them.
-_HANDOVER_SECONDS = 0.03
+_HANDOVER_SECONDS = 0.05
 _LOOK_SECONDS = 0.1  # the longest pause between looks for a window that is due
 _SAME_BEATS = 1e-3
 _KEY_UP_SECONDS = 0.002  # before another run begins

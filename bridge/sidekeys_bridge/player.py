@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import itertools
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -17,7 +20,8 @@ from sidekeys_engine.errors import InputError
 _CHECK_SECONDS = 1.0  # between looks at the port, and between tries to open a lost one
 _AFTER_FAILURE_SECONDS = 0.1
 _END_SECONDS = 5.0
-_BIN_MS, _BINS = 0.05, 2000  # of the lateness histogram: up to 100 ms, later ones count as 100
+_BIN_MS = 0.05  # of the lateness histogram
+_REMEMBERED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class PlayerState:
         connected: whether the port can be played into.
         realtime: whether its thread has realtime priority; None before it has asked.
         lead_seconds: how long before its time a message is sent.
-        lateness: of the messages sent so far.
+        lateness: of the messages of the last minute or two.
         problem: what is wrong and what to do, in words, or None.
     """
 
@@ -92,8 +96,10 @@ class Player:
         self._connected = True
         self._closing = self._closed = False
         self._notes_sent = 0
-        self._histogram = [0] * (_BINS + 1)
-        self._latest_ms = 0.0
+        # By bin, of the present minute and of the one before.
+        self._late: Counter[int] = Counter()
+        self._late_before: Counter[int] = Counter()
+        self._forget_at_seconds = clock() + _REMEMBERED_SECONDS
         self._next_check_seconds = clock() + _CHECK_SECONDS
         self._thread = threading.Thread(target=self._run, name="MIDI sender", daemon=True)
         self._thread.start()
@@ -234,7 +240,7 @@ class Player:
             return
         messages = self._scheduler.due(now_seconds)
         if messages and self._connected:
-            self._count_lateness(now_seconds - due_seconds)
+            self._count_lateness(now_seconds - due_seconds, now_seconds)
         self._send(messages)
 
     def _send(self, messages: list[bytes]) -> None:
@@ -279,23 +285,24 @@ class Player:
 
     # ------------------------------------------------------------------------------ accounts
 
-    def _count_lateness(self, late_seconds: float) -> None:
-        late_ms = 1e3 * late_seconds
-        self._histogram[min(int(late_ms / _BIN_MS), _BINS)] += 1
-        self._latest_ms = max(self._latest_ms, late_ms)
+    def _count_lateness(self, late_seconds: float, now_seconds: float) -> None:
+        if now_seconds >= self._forget_at_seconds:
+            self._late, self._late_before = Counter(), self._late
+            self._forget_at_seconds = now_seconds + _REMEMBERED_SECONDS
+        self._late[math.ceil(1e3 * late_seconds / _BIN_MS)] += 1
 
     def _lateness(self) -> Lateness:
-        count = sum(self._histogram)
-        if count == 0:
+        late = sorted((self._late + self._late_before).items())
+        if not late:
             return Lateness()
+        count = sum(number for _, number in late)
         return Lateness(
-            self._late_ms(0.5 * count), self._late_ms(0.99 * count), self._latest_ms, count
+            _late_ms(late, 0.5 * count), _late_ms(late, 0.99 * count), late[-1][0] * _BIN_MS, count
         )
 
-    def _late_ms(self, rank: float) -> float:
-        seen = 0
-        for index, number in enumerate(self._histogram):
-            seen += number
-            if seen >= rank:
-                return min((index + 1) * _BIN_MS, self._latest_ms)
-        return self._latest_ms
+
+def _late_ms(late: Sequence[tuple[int, int]], rank: float) -> float:
+    """What so many messages were at most late by."""
+    numbers = itertools.accumulate(number for _, number in late)
+    reached = (at for (at, _), seen in zip(late, numbers, strict=True) if seen >= rank)
+    return next(reached) * _BIN_MS

@@ -109,7 +109,7 @@ class Transport:
     # --------------------------------------------------------------------------- what it says
 
     def poll(self, now_seconds: float) -> None:
-        """Take in what sources have told, and follow the best one; about 100 times a second."""
+        """Take in what sources have told, and follow the best one; about 50 times a second."""
         if not math.isfinite(now_seconds):
             return
         now_seconds = self._waking(now_seconds)

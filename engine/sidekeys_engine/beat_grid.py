@@ -468,6 +468,12 @@ def _common_downbeat(seconds: Sequence[float], downbeats: Sequence[int], meter: 
 
 def _follow(x: float | Times, xs: Times, ys: Times, head: float, tail: float) -> float | Times:
     """The piecewise linear curve through ``(xs, ys)``, with slopes ``head``, ``tail`` beyond it."""
+    if isinstance(x, float | int):  # the live path asks for one at a time, thousands a second
+        if x < xs[0]:
+            return float(ys[0] + (x - xs[0]) * head)
+        if x > xs[-1]:
+            return float(ys[-1] + (x - xs[-1]) * tail)
+        return float(np.interp(x, xs, ys))
     points = np.asarray(x, dtype=np.float64)
     values = np.interp(points, xs, ys)
     values = np.where(points < xs[0], ys[0] + (points - xs[0]) * head, values)

@@ -15,6 +15,23 @@ RATE = 44100
 PERIOD = 1024  # a shorter one is lost now and then where the DAW is written in Python
 
 
+# `sidekeys` with a fault in it, that shows once when a file is laid down.
+FAULTY = """
+import pathlib, sys
+from sidekeys_bridge import own_piano
+from sidekeys_bridge.cli import main
+
+def hear(self, *sound, sane=own_piano.OwnPiano.hear):
+    if FAULT.exists():
+        FAULT.unlink()
+        raise ZeroDivisionError("laid down by a test")
+    return sane(self, *sound)
+
+own_piano.OwnPiano.hear = hear
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_example(tmp_path_factory.mktemp("song") / "song.wav", RATE)
@@ -35,6 +52,8 @@ def bridge(
     with running_bridge(
         folder, "--input", f"file:{song}", "--transport", "manual", "--bpm", str(EXAMPLE_BPM),
         "--delay", "6", "--record", str(folder / "session.mid"),
+        "--log-file", str(folder / "log.txt"),
+        program=("-c", FAULTY.replace("FAULT", f"pathlib.Path({str(folder / 'fault')!r})")),
     ) as started:  # fmt: skip
         started.wait_until_ready()
         recorder.do("connect")
@@ -63,6 +82,19 @@ def test_beats_are_found_in_the_sound_when_nobody_tells_them(
     status = bridge.wait_for(lambda status: status["counters"]["notes_sent"] > sent + 4, 60.0)
     assert (status["transport"]["source"], status["state"]) == ("audio", "playing")
     assert status["transport"]["bpm"] == pytest.approx(EXAMPLE_BPM, rel=0.03)
+
+
+def test_a_fault_of_ours_silences_it_and_the_music_goes_on(bridge: RunningBridge, recorder: Daw):
+    recorder.wait_for(lambda recorded: bool(recorded.sounding()))
+    (bridge.folder / "fault").touch()
+    status = bridge.wait_for(lambda status: status["problems"] != [], 5.0)
+    assert "laid down by a test" in status["problems"][0]
+    sent = status["counters"]["notes_sent"]
+    recorder.wait_for(lambda recorded: not recorded.sounding(), 2.0)
+    bridge.wait_for(lambda status: status["counters"]["notes_sent"] > sent)
+    bridge.wait_for(lambda status: status["problems"] == [], 15.0)
+    assert "Traceback" in (bridge.folder / "log.txt").read_text()
+    assert "Traceback" not in bridge.said()
 
 
 def test_a_bridge_that_is_told_to_end_releases_all_and_writes_what_was_played(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from live_rig import RATE, Bus, Engine, Rig
+from live_rig import RATE, TICK_SECONDS, Bus, Engine, Rig
 from sidekeys_engine.audio import load_audio
 from sidekeys_engine.beat_grid import WHOLE_WINDOWS, BeatGrid, Cut
 from sidekeys_engine.cover import make_cover
@@ -179,7 +179,7 @@ def test_a_stop_ends_all_and_a_start_begins_anew():
     rig.song.play(rig.now_seconds)
     rig.run(6.3)
     rig.song.stop(rig.now_seconds)
-    rig.run(0.01)
+    rig.run(TICK_SECONDS)
     assert len(rig.piano.panics) == 1
     struck = len(rig.piano.struck)
     rig.run(3.0)
@@ -189,6 +189,23 @@ def test_a_stop_ends_all_and_a_start_begins_anew():
     rig.run(6.0)
     assert rig.live.delay is not None
     assert rig.piano.struck[struck].due_seconds == pytest.approx(start + rig.live.delay.beats * 0.5)
+
+
+def test_a_laptop_that_slept_for_half_a_minute_wakes_up_silent_and_plays_on():
+    rig = made_rig()
+    rig.song.play(rig.now_seconds)
+    rig.run(8.0)
+    struck = len(rig.piano.struck)
+    rig.now_seconds += 30.0  # nothing was asked to do anything meanwhile
+    woke = rig.now_seconds
+    rig.song.play(woke, 76.0)  # as the transport says of a clock that went on
+    rig.run(8.0)
+    assert len(rig.piano.panics) == 1
+    assert all(note.off_seconds <= woke + TICK_SECONDS for note in rig.piano.struck[:struck])
+    resumed = [note.due_seconds for note in rig.piano.struck[struck:]]
+    assert rig.live.delay is not None
+    assert resumed[0] == pytest.approx(woke + rig.live.delay.beats * 0.5)
+    assert len(resumed) > 4
 
 
 def test_windows_in_three_four_time_keep_a_bar_each():
