@@ -2,8 +2,12 @@
 
 A phase-locked loop in the form of a Kalman filter (tick time and tick period, the period wanders).
 Its gain is high while it locks and falls by itself. A tick far off the line does not move it at
-all; when many in a row are, they are explained: ticks lost or doubled on the way, another phase,
-another tempo.
+all; when many in a row are, they are explained: another phase, another tempo, or ticks that got
+lost on the way.
+
+A sender that stalls, as a DAW does when its audio drops out, looks much like lost ticks: it is
+late from then on, but by any time, and its count of ticks is right. So only ticks that lie almost
+exactly whole periods off a steady line count as lost; where jitter hides that, none do.
 """
 
 from __future__ import annotations
@@ -18,7 +22,6 @@ from typing import NamedTuple
 _FEW_TICKS = 8  # how many it takes to lock, or to explain what does not fit
 _MANY_TICKS = 16  # the same where jitter is large beside a period
 _FEW_TICKS_NOISE = 0.15  # of a period
-_SETTLED_TICKS = 4  # of these, the last ones, which surely came after the slip
 _WANDER = 1e-3  # of the period, a tick: follows 90 to 140 bpm in 30 s with 2 ms of lag
 _FIRST_NOISE_SECONDS = 3e-3
 _LEAST_NOISE_SECONDS = 3e-4
@@ -27,12 +30,11 @@ _NOISE_TICKS = 48
 _MISFIT = 4.0  # standard deviations
 _LEAST_MISFIT_SECONDS = 4e-3
 _LATE_PULL = 2.0  # standard deviations: a tick is late more often than early, and by more
-_MOST_LOST = 3
-_MOST_NOISE = 0.5  # these are parts of a period
-_NEAR_WHOLE = 0.22
-_HALF_WAY = 0.3
 _SAME_PACE = 0.03
 _TILT = 8.0
+_MOST_LOST = 3
+_LOST_MISFIT = 0.8  # standard deviations of a tick; the mean of eight is known better
+_LOST_MISFIT_SECONDS = 1e-3
 _SHORTEST_SECONDS = 60 / 600 / 24
 _LONGEST_SECONDS = 60 / 12 / 24
 
@@ -84,8 +86,7 @@ class ClockFilter:
     """Where the ticks of a MIDI clock lie, and how far apart they are.
 
     Attributes:
-        index: the number of the last tick, counted from the first one; ticks that were found lost
-            are counted, ticks found doubled are not.
+        index: the number of the last tick, counted from 0, those found lost included.
     """
 
     def __init__(self) -> None:
@@ -119,13 +120,8 @@ class ClockFilter:
         line = self._locked_line()
         return line.seconds + (self.index - line.number) * line.period
 
-    def tick(self, seconds: float, *, slips: bool = True) -> None:
-        """One more tick came.
-
-        Args:
-            seconds: its arrival, monotonic, not before the last one's.
-            slips: whether ticks may have got lost or doubled; not where the sender may have paused.
-        """
+    def tick(self, seconds: float) -> None:
+        """One more tick came, at this monotonic moment, which is not before the last one's."""
         self.index += 1
         self._recent.append(_Tick(self.index, seconds, self._line))
         if self._line is None:
@@ -144,12 +140,12 @@ class ClockFilter:
         else:
             self._misfits += 1
         ticks = self._recent_ticks()
-        if not ticks:
+        if not ticks or self._misfits < len(ticks):
             return
-        lost = self._ticks_lost(ticks) if slips else 0
-        if lost:
-            self._count_lost(ticks, lost)
-        elif self._misfits >= len(ticks) and self._sure_of_another_line(ticks):
+        late = self._all_alike_late(ticks)
+        if late is not None:
+            self._explain(ticks, late)
+        elif self._sure_of_another_line(ticks):
             self._lock_on(ticks)
 
     def restart_phase(self, seconds: float) -> None:
@@ -193,25 +189,20 @@ class ClockFilter:
         count = _MANY_TICKS if self._noise > _FEW_TICKS_NOISE * period else _FEW_TICKS
         return ticks[-count:] if len(ticks) >= count else []
 
-    def _ticks_lost(self, ticks: list[_Tick]) -> int:
-        """How many ticks got lost on the way, negative if some came twice.
-
-        Then the last ticks lie a whole number of periods from the line as it was before them, and
-        go on at its pace. Or, if more got lost meanwhile, each lies near some whole number.
-        """
+    def _all_alike_late(self, ticks: list[_Tick]) -> float | None:
+        """By how much the last ticks are off the line, if they go on at its pace; else None."""
         line = ticks[0].line_before
-        if line is None or self._noise > _MOST_NOISE * line.period:
-            return 0
-        late = [line.residual(tick.number, tick.seconds) / line.period for tick in ticks]
-        lost = round(statistics.median(late[-_SETTLED_TICKS:]))
-        if not 0 < abs(lost) <= _MOST_LOST:
-            return 0
-        if abs(_median_slope(list(enumerate(late)))) < self._open_pace(line, len(ticks)):
-            return lost if abs(statistics.median(late) - lost) < _HALF_WAY else 0
-        whole = sum(abs(each - round(each)) < _NEAR_WHOLE for each in late)
-        settled = sum(abs(each - lost) < _NEAR_WHOLE for each in late[-_SETTLED_TICKS:])
-        sure = self._misfits >= len(ticks) and whole >= len(ticks) - 1
-        return lost if sure and settled >= _SETTLED_TICKS - 1 else 0
+        if line is None:
+            return None
+        late = [line.residual(tick.number, tick.seconds) for tick in ticks]
+        middle = statistics.median(late)
+        slope = _median_slope(list(enumerate(late))) / line.period
+        if abs(slope) > self._open_pace(line, len(ticks)):
+            return None
+        spread = max(_MISFIT * self._noise, _LEAST_MISFIT_SECONDS)
+        return (
+            statistics.fmean(late) if max(abs(each - middle) for each in late) <= spread else None
+        )
 
     def _sure_of_another_line(self, ticks: list[_Tick]) -> bool:
         """Whether the pace differs beyond doubt, or waiting has not made it any clearer."""
@@ -225,16 +216,25 @@ class ClockFilter:
         """How far jitter alone may tilt so many ticks, in periods a tick."""
         return max(_SAME_PACE, _TILT * self._noise / line.period / (count * math.sqrt(count)))
 
-    def _count_lost(self, ticks: list[_Tick], lost: int) -> None:
-        """Number the last ticks anew, and follow them from the line as it was before them."""
+    def _explain(self, ticks: list[_Tick], late_seconds: float) -> None:
+        """Ticks at the same pace, but off the line: some got lost, or the sender stalled."""
         line = ticks[0].line_before
+        assert line is not None
+        lost = round(late_seconds / line.period)
+        beside_seconds = late_seconds - lost * line.period
+        sure = max(_LOST_MISFIT * self._noise, _LEAST_NOISE_SECONDS)
+        if 0 < lost <= _MOST_LOST and abs(beside_seconds) <= sure <= _LOST_MISFIT_SECONDS:
+            self.index += lost
+            late_seconds = beside_seconds
+        seconds = line.seconds + (self.index - line.number) * line.period + late_seconds
+        self._line = line._replace(
+            number=self.index,
+            seconds=seconds,
+            time_variance=self._noise**2 / len(ticks),
+            covariance=0.0,
+        )
         self._recent.clear()
         self._misfits = 0
-        self.index += lost
-        for tick in ticks[-_SETTLED_TICKS:]:
-            if line is not None and self._fits(line, tick.number + lost, tick.seconds):
-                line = line.moved(tick.number + lost, tick.seconds, self._noise)
-        self._line = line
 
     def _lock_on(self, ticks: list[_Tick]) -> None:
         """A new line through these ticks alone."""

@@ -105,8 +105,7 @@ class MidiClock:
         begins = self._armed and self._playing
         if begins and not self._filter.expects(seconds):
             self._filter.restart_phase(seconds)
-        fresh = begins or self._filter.index - self._run_index < TICKS_PER_BEAT
-        self._filter.tick(seconds, slips=not fresh)
+        self._filter.tick(seconds)
         if begins:
             self._armed, self._sounding = False, True
             self._run += 1
