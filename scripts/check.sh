@@ -13,7 +13,7 @@ step "lint"
 step "types"
 "$bin/mypy"
 step "tests, warnings as errors"
-for command in fluidsynth jackd pulseaudio ecasound; do
+for command in fluidsynth jackd pulseaudio ecasound chromium; do
     if ! command -v "$command" >/dev/null; then
         echo "Some tests need $command and will fail; CONTRIBUTING.md says what to install."
     fi

@@ -81,8 +81,8 @@ class Transport:
         self.client.set_process_callback(self._process)
         self.client.set_xrun_callback(lambda _late: self._xruns.append(self.client.frame_time))
 
-    def connect(self, piano: str = "Sidekeys:", sync: str = "Sidekeys Sync") -> None:
-        """Plug the piano in, and the clock; False where that port is not there."""
+    def connect(self, piano: str = "Sidekeys:", sync: str = "Sidekeys Sync") -> dict[str, Any]:
+        """Plug the piano in, and the clock; how many ports there are to plug in."""
         sources = self.client.get_ports(is_midi=True, is_output=True)
         sinks = self.client.get_ports(is_midi=True, is_input=True)
         wanted = [(port, self._input) for port in sources if port.name.startswith(piano)]
@@ -90,6 +90,7 @@ class Transport:
         for source, sink in wanted:
             if sink not in self.client.get_all_connections(source):
                 self.client.connect(source, sink)
+        return {"ports": len(wanted)}
 
     def play(
         self,

@@ -18,6 +18,7 @@ from sidekeys_bridge.controls import Controls
 from sidekeys_bridge.live import Live
 from sidekeys_bridge.performance import Sounding
 from sidekeys_bridge.playhead import Loop, Playhead
+from sidekeys_bridge.scheduler import Scheduler
 from sidekeys_bridge.stretch import Stretch
 from sidekeys_engine.joining import rows_of
 from sidekeys_engine.note_tokens import StepNote
@@ -28,15 +29,45 @@ TICK_SECONDS = 0.02
 RATE = 22050
 
 
+def noise(first_frame: int, count: int) -> NDArray[np.float32]:
+    """A bus that always sounds, the same at the same moment."""
+    frames = np.arange(first_frame, first_frame + count)
+    return (0.1 * np.sin(frames * 0.05)).astype(np.float32)
+
+
+def one_note_a_beat(
+    content: Mapping[str, Any], _samples: NDArray[np.float32]
+) -> Sequence[StepNote]:
+    """The composer decides the pitch, the window's place nothing."""
+    pitch = {"full": 60, "block": 48}[content["composer"]]
+    return [StepNote(step, step + 2, pitch, 80) for step in (0, 4, 8, 12)]
+
+
 @dataclass
 class Song:
-    """A transport: plays, stops and jumps where the test says."""
+    """A transport: plays, stops and jumps where the test says.
+
+    Attributes:
+        repeats: it wraps at its loop's end by itself, and says so a little later.
+        late_seconds: how much later.
+    """
 
     bpm: float = 120.0
     meter: Meter = field(default_factory=Meter)
     stretch: Stretch | None = None
     loop: Loop | None = None
+    repeats: bool = False
+    late_seconds: float = 0.0
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
+
+    def poll(self, now_seconds: float) -> None:
+        if not self.repeats or self.stretch is None or self.stretch.loop is None:
+            return
+        start_beats, end_beats = self.stretch.loop
+        end_seconds = self.stretch.seconds_at(end_beats)
+        inside = self.stretch.start_beats < end_beats
+        if inside and end_seconds + self.late_seconds <= now_seconds:
+            self.play(end_seconds, start_beats)
 
     def play(self, now_seconds: float, beats: float = 0.0) -> None:
         self.stop(now_seconds)
@@ -80,6 +111,7 @@ class Engine:
 
     generate: Callable[[Mapping[str, Any], NDArray[np.float32]], Sequence[StepNote] | None]
     takes_seconds: float = 0.2
+    fails: bool = False  # every request
     requests: list[Mapping[str, Any]] = field(default_factory=list)
     _answers: list[tuple[float, Message]] = field(default_factory=list)
 
@@ -95,8 +127,9 @@ class Engine:
         assert command == "generate"
         self.requests.append(content)
         name = f"request-{len(self.requests)}"
-        if within_seconds < self.takes_seconds:
-            self._answers.append((now_seconds, Message("error", name, {"code": "late"})))
+        if self.fails or within_seconds < self.takes_seconds:
+            code = "failed" if self.fails else "late"
+            self._answers.append((now_seconds, Message("error", name, {"code": code})))
             return name
         notes = self.generate(content, np.frombuffer(buffers[0], dtype="<f4").copy())
         reply = {
@@ -120,6 +153,7 @@ class Struck:
 
     due_seconds: float
     off_seconds: float
+    channel: int
     pitch: int
     velocity: int
     committed_seconds: float
@@ -131,13 +165,18 @@ class Piano:
 
     now_seconds: float = 0.0
     struck: list[Struck] = field(default_factory=list)
-    pedals: list[tuple[float, bool]] = field(default_factory=list)
+    pedals: list[tuple[float, bool, int]] = field(default_factory=list)
     panics: list[float] = field(default_factory=list)
+
+    def advance(self, now_seconds: float) -> None:
+        self.now_seconds = now_seconds
 
     def strike(
         self, due_seconds: float, off_seconds: float, channel: int, pitch: int, velocity: int
     ) -> int:
-        self.struck.append(Struck(due_seconds, off_seconds, pitch, velocity, self.now_seconds))
+        self.struck.append(
+            Struck(due_seconds, off_seconds, channel, pitch, velocity, self.now_seconds)
+        )
         return len(self.struck) - 1
 
     def extend(self, handle: int, off_seconds: float) -> bool:
@@ -147,7 +186,7 @@ class Piano:
         return True
 
     def pedal(self, due_seconds: float, down: bool, channel: int) -> None:
-        self.pedals.append((due_seconds, down))
+        self.pedals.append((due_seconds, down, channel))
 
     def panic(self) -> None:
         self.panics.append(self.now_seconds)
@@ -158,25 +197,82 @@ class Piano:
         ]
 
 
+class Keyboard:
+    """A piano that plays through the real scheduler; what is down is known at every moment.
+
+    Attributes:
+        keys: since when each (channel, pitch) is down.
+        feet: since when the pedal of each channel is down.
+        touched_seconds: when a key of each channel was last down.
+    """
+
+    def __init__(self) -> None:
+        self.scheduler = Scheduler()
+        self.keys: dict[tuple[int, int], float] = {}
+        self.feet: dict[int, float] = {}
+        self.touched_seconds: dict[int, float] = {}
+        self.strike, self.extend = self.scheduler.strike, self.scheduler.extend
+        self.pedal = self.scheduler.pedal
+        self.now_seconds = 0.0
+
+    def advance(self, now_seconds: float) -> None:
+        self.now_seconds = now_seconds
+        self._play(self.scheduler.due(now_seconds))
+        self.touched_seconds.update((channel, now_seconds) for channel, _ in self.keys)
+
+    def panic(self) -> None:
+        self._play(self.scheduler.panic())
+
+    def _play(self, messages: Sequence[bytes]) -> None:
+        for status, number, value in messages:
+            kind, channel = status & 0xF0, (status & 0x0F) + 1
+            if kind == 0x90:
+                assert (channel, number) not in self.keys, "struck while it is down"
+                self.keys[channel, number] = self.now_seconds
+                self.touched_seconds[channel] = self.now_seconds
+            elif kind == 0x80:
+                del self.keys[channel, number]
+            elif number == 64 and value:
+                assert channel not in self.feet, "trodden while it is down"
+                self.feet[channel] = self.now_seconds
+            elif number == 64:
+                self.feet.pop(channel, None)
+
+
 class Rig:
     """All of it, and the clock."""
 
-    def __init__(self, engine: Engine, bus: Bus, *, composer: str = "full", bpm: float = 120.0):
-        self.song, self.bus, self.engine, self.piano = Song(bpm), bus, engine, Piano()
+    def __init__(
+        self,
+        engine: Engine,
+        bus: Bus,
+        *,
+        composer: str = "full",
+        bpm: float = 120.0,
+        piano: Piano | Keyboard | None = None,
+    ):
+        self.song, self.bus, self.engine = Song(bpm), bus, engine
+        self.piano: Any = piano or Piano()
         self.now_seconds = 100.0
         self.told: list[tuple[str, dict[str, Any]]] = []
-        self.sounding: dict[int, Sounding] = {}
+        self.notes: list[Sounding] = []  # as they were told
         self.live = Live(
             self.song,  # type: ignore[arg-type]
             bus,
             self.piano,
             Controls(composer=composer),
             tell=lambda kind, content: self.told.append((kind, content)),
-            on_note=lambda note: self.sounding.__setitem__(note.handle, note),
+            on_note=self.notes.append,
         )
+
+    @property
+    def sounding(self) -> dict[int, Sounding]:
+        """The last word on each note."""
+        return {note.handle: note for note in self.notes}
 
     def start_engine(self, **description: Any) -> None:
         described = {
+            "checkpoint": "builtin",
             "steps_per_window": 16,
             "steps_per_beat": 4,
             "context_steps": 4,
@@ -185,10 +281,41 @@ class Rig:
         }
         self.live.use_engine(self.engine, described | description)
 
+    def set(self, **controls: Any) -> None:
+        """Change controls while it plays."""
+        for name, value in controls.items():
+            self.live.controls = self.live.controls.with_change(name, value)
+
     def run(self, seconds: float) -> None:
         """Let time pass."""
         for _ in range(round(seconds / TICK_SECONDS)):
-            self.now_seconds += TICK_SECONDS
-            self.piano.now_seconds = self.bus.now_seconds = self.now_seconds
-            self.live.take(self.engine.answers(self.now_seconds), self.now_seconds)
-            self.live.step(self.now_seconds)
+            self.tick()
+
+    def tick(self, seconds: float = TICK_SECONDS) -> None:
+        """Let the path do what is due after a while."""
+        self.now_seconds += seconds
+        self.bus.now_seconds = self.now_seconds
+        self.song.poll(self.now_seconds)
+        self.piano.advance(self.now_seconds)
+        self.live.take(self.engine.answers(self.now_seconds), self.now_seconds)
+        self.live.step(self.now_seconds)
+        self.piano.advance(self.now_seconds)  # what is due at once is sent at once
+
+    def loop(self, beats: float, passes: int, *, known: bool = True) -> list[float]:
+        """Play a loop from 0; the moments at which its passes began."""
+        self.live.choose_mode("loop")
+        self.song.loop = (0.0, beats) if known else None
+        starts = []
+        for _ in range(passes):
+            starts.append(self.now_seconds)
+            self.song.play(self.now_seconds)
+            self.run(beats * 60 / self.song.bpm)
+        return starts
+
+
+def made_rig(generate: Any = one_note_a_beat, sound: Any = noise, **options: Any) -> Rig:
+    """A rig whose engine is ready."""
+    description = options.pop("description", {})
+    rig = Rig(Engine(generate), Bus(sound), **options)
+    rig.start_engine(**description)
+    return rig

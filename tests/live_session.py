@@ -122,8 +122,11 @@ class Daw:
         return self._answer()
 
     def play(self, bpm: float = EXAMPLE_BPM, **content: Any) -> None:
-        """Connect all, and go."""
-        self.do("connect")
+        """Connect the piano and the clock, as soon as both are there, and go."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while self.do("connect")["ports"] < 2:
+            assert time.monotonic() < deadline, "the bridge's ports are not there"
+            time.sleep(_PAUSE_SECONDS)
         self.do("play", bpm=bpm, **content)
 
     def stop(self) -> None:

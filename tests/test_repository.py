@@ -29,7 +29,7 @@ BRIDGE_MAY_IMPORT = {
     for room in (
         "atomic_file", "bars", "beat_grid", "connection", "dynamics", "errors", "expression",
         "joining", "loudness", "note_tokens", "notes", "pedaling", "protocol", "silence",
-        "timeline",
+        "tempo_map", "timeline",
     )
 }  # fmt: skip
 FREE_OF_TORCH = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import gc
 import importlib.util
 import logging
 import math
@@ -16,19 +17,23 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from sidekeys_bridge.browser import open_page_meanwhile
 from sidekeys_bridge.capture import Capture
 from sidekeys_bridge.commands import BRIDGE, STATUS_PAUSE_SECONDS
 from sidekeys_bridge.connection import Claim, claimed
 from sidekeys_bridge.console import Console
 from sidekeys_bridge.control import ControlServer
 from sidekeys_bridge.desk import Desk
+from sidekeys_bridge.heard import Heard
 from sidekeys_bridge.jobs import Jobs
 from sidekeys_bridge.link import LinkSource
 from sidekeys_bridge.listening import Listening
 from sidekeys_bridge.live import Live
-from sidekeys_bridge.midi_input import SyncInput
+from sidekeys_bridge.midi_input import SyncKeeper
 from sidekeys_bridge.midi_output import MidiOutput
 from sidekeys_bridge.own_piano import OwnPiano
+from sidekeys_bridge.panel_process import PanelProcess
+from sidekeys_bridge.parts import Parts
 from sidekeys_bridge.performance import Sounding
 from sidekeys_bridge.player import Player
 from sidekeys_bridge.problems import Problems
@@ -36,6 +41,7 @@ from sidekeys_bridge.realtime import COMPANION_PRIORITY, request_realtime
 from sidekeys_bridge.recorded_piano import RecordedPiano
 from sidekeys_bridge.recorder import Recorder
 from sidekeys_bridge.settings import Settings
+from sidekeys_bridge.status import Status
 from sidekeys_bridge.supervisor import Supervisor
 from sidekeys_bridge.transport import Transport
 from sidekeys_engine.connection import Connection
@@ -77,11 +83,12 @@ def run(settings: Settings) -> int:
         opened.callback(console.close)
         bridge = Bridge(settings, claim, opened, console)
         try:
-            while not (ending or bridge.desk.ends):
+            while not (ending or bridge.parts.ending.is_set()):
                 bridge.control.bell.wait(_TICK_SECONDS)
                 bridge.turn(time.monotonic())
         finally:
-            bridge.silence()
+            with suppress(Exception):  # what was played is written, come what may
+                bridge.silence()
             bridge.record_session()
     return 0
 
@@ -129,12 +136,11 @@ class Bridge:
         )
         opened.callback(self.transport.close)
         self.problems = Problems()
-        self._sync_input: SyncInput | None = None
-        self._sync_seconds = 0.0
-        self._was_connected = True
         self._stumbled_seconds = -math.inf
-        self._open_sync()
-        opened.callback(self._close_sync)
+        self.sync = SyncKeeper(self._receive, port=settings.sync_port, api=port.system.key)
+        opened.callback(self.sync.close)
+        if settings.transport == "clock" and self.sync.problem is not None:
+            raise InputError(self.sync.problem)
 
         token = secrets.token_urlsafe(32)
         self.control = ControlServer(BRIDGE, token)
@@ -164,9 +170,23 @@ class Bridge:
         self.live.choose_delay(settings.delay_beats)
         self.listening = Listening(self.capture, self.transport)
         self.own_piano = OwnPiano(MODEL_RATE)
+        self._heard = Heard(self.own_piano.spectrum)
         self._own_epoch, self._own_frame = 0, 0
         self.jobs = Jobs(self.tell)
-        self.desk = Desk(self)
+        self.parts = Parts(
+            version=self.version, started_seconds=self.started_seconds, console=console,
+            control=self.control, problems=self.problems, player=self.player, sync=self.sync,
+            transport=self.transport, supervisor=self.supervisor, capture=self.capture,
+            recorder=self.recorder, live=self.live, jobs=self.jobs,
+        )  # fmt: skip
+        self.panel: PanelProcess | None = None
+        if settings.panel:
+            self.panel = PanelProcess(port=settings.port, host=settings.host)
+            opened.callback(self.panel.close)
+            self.panel.start()
+        self._panel_url: str | None = None
+        self.status = Status(self.parts, self.tell)
+        self.desk = Desk(self.parts, self.status)
         self._notes: list[list[Any]] = []
         if port.notice is not None:
             console.warn(port.notice)
@@ -200,10 +220,9 @@ class Bridge:
     def step(self, now_seconds: float) -> None:
         """Hear, follow and play."""
         self.capture.poll(now_seconds)
-        self._listen_for_ourselves()
+        self._look_at_sound()
         for event in self.supervisor.poll(now_seconds):
             self._engine_became(event)
-        self._look_after_sync()
         self._automate()
         self.transport.poll(now_seconds)
         self.recorder.follow(self.transport.stretch)
@@ -223,10 +242,24 @@ class Bridge:
         if self._notes:
             self.tell("notes", {"notes": self._notes})
             self._notes = []
-        self.desk.publish(now_seconds, STATUS_PAUSE_SECONDS)
+        self.status.publish(now_seconds, STATUS_PAUSE_SECONDS)
+        if self.panel is not None:
+            self._look_after_panel(self.panel, now_seconds)
 
-    def _listen_for_ourselves(self) -> None:
-        """Warn when our piano comes back on the bus: the model would cover itself."""
+    def _look_after_panel(self, panel: PanelProcess, now_seconds: float) -> None:
+        panel.poll(now_seconds)
+        self.problems.tell("panel", panel.problem)
+        if panel.url is None or panel.url == self._panel_url:
+            return
+        is_first, self._panel_url = self._panel_url is None, panel.url
+        for notice in panel.notices:
+            self.console.warn(notice)
+        self.console.show_panel(panel.url)
+        if is_first and self.settings.browser:
+            open_page_meanwhile(panel.url)
+
+    def _look_at_sound(self) -> None:
+        """Tell what is heard, and warn when our piano comes back: the model would cover itself."""
         capture = self.capture
         if capture.epoch != self._own_epoch:
             self._own_epoch, self._own_frame = capture.epoch, capture.epoch_first_frame
@@ -238,6 +271,9 @@ class Bridge:
         verdict = self.own_piano.hear(samples, capture.seconds_at(self._own_frame))
         self._own_frame += count
         self.problems.tell("piano-on-bus", _OWN_PIANO if verdict.heard else None)
+        heard = self._heard.event(self.transport.stretch)
+        if heard is not None:
+            self.control.publish("heard", heard)
 
     def _engine_became(self, event: str) -> None:
         supervisor = self.supervisor
@@ -259,6 +295,10 @@ class Bridge:
                     "composer", description["composer_default"]
                 )
             if event == "ready":
+                # Nothing sounds yet. All that is there stays, and need not be looked through when
+                # Python collects garbage, which would hold the sender up for 20 ms.
+                gc.collect()
+                gc.freeze()
                 self.console.say(
                     f"the engine is ready on {description['device']}; a window takes "
                     f"{description['generation_seconds']:.2f} s."
@@ -270,7 +310,7 @@ class Bridge:
         while self._sync:
             message = self._sync.popleft()
             kind, controls = message[0] & 0xF0, self.live.controls
-            composers = self.desk.composers()
+            composers = self.parts.composers()
             if kind == _CONTROL_CHANGE:
                 self.live.controls = controls.with_cc(message[1], message[2], composers)
             elif kind == _PROGRAM_CHANGE:
@@ -282,6 +322,8 @@ class Bridge:
             sounding.handle, note.onset_beats, note.duration_beats, pitch, velocity,
             sounding.due_seconds, sounding.off_seconds,
         )  # fmt: skip
+        if not sounding.is_new:
+            return
         if sounding.lag_seconds > 0:
             heard_seconds = sounding.due_seconds - sounding.lag_seconds
             self.own_piano.sent(sounding.due_seconds, pitch, heard_seconds)
@@ -312,43 +354,10 @@ class Bridge:
         else:
             self.console.say(f"{self.settings.record}: {len(score.notes)} notes.")
 
-    def _open_sync(self) -> None:
-        """Without it the bridge still plays; a clock is only one of the sources of beats."""
-        # JACK hands out all of a period at its start: on average half a period before its time,
-        # which is what the player is early by.
-        self._sync_seconds = self.player.state().lead_seconds
-        try:
-            self._sync_input = SyncInput(self._receive, port=self.settings.sync_port)
-            self.problems.tell("sync", None)
-        except InputError as mistake:
-            if self.settings.transport == "clock":
-                raise
-            self.problems.tell("sync", str(mistake))
-
-    def _close_sync(self) -> None:
-        if self._sync_input is not None:
-            self._sync_input.close()
-            self._sync_input = None
-
-    def _look_after_sync(self) -> None:
-        """Open it again when the MIDI system is back; the player sees to its own port.
-
-        What belongs to a JACK server that has ended is closed before there is another one, whose
-        clients libjack would take away in its stead.
-        """
-        is_connected = self.player.connected
-        if is_connected == self._was_connected:
-            return
-        self._was_connected = is_connected
-        if is_connected:
-            self._open_sync()
-        else:
-            self._close_sync()
-
     def _receive(self, message: bytes, seconds: float) -> None:
         """On a thread of the MIDI system, which must not wait."""
         if message[0] >= 0xF0:
-            self.transport.receive_midi(message, seconds + self._sync_seconds)
+            self.transport.receive_midi(message, seconds)
         elif message[0] & 0xF0 in (_CONTROL_CHANGE, _PROGRAM_CHANGE):
             self._sync.append(message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -23,7 +24,9 @@ Float32 = NDArray[np.float32]
 
 _GAP_SECONDS = 0.02  # so much more time than frames, for good, is lost sound
 _JUDGED_SECONDS = 0.25  # late blocks that catch up within this were only late
+_FILLED_SECONDS = 0.5  # as much lost sound becomes silence; after more, another epoch begins
 _BACKLOG_SECONDS = 10.0  # what waits for a poll; when more does, the polling thread hangs
+_LOUDEST = 1e3  # full scale is 1.0; what is above comes from a broken driver or a bad packet
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,12 @@ class Capture:
         start_seconds: when a file begins to play, monotonic; None is at once.
         open_input: opens the choice; for sources of other kinds.
 
+    Attributes:
+        choice: what was asked for.
+        channel: as chosen.
+        epoch: counts unbroken stretches.
+        epoch_first_frame: number of the first frame of the present one.
+
     Raises:
         InputError: a choice that can never work: nothing named, or a file that cannot be played.
             A device that is missing is no error: it is waited for, and the state says so.
@@ -94,7 +103,7 @@ class Capture:
         self.rate = rate
         self.epoch = 0
         self.epoch_first_frame = 0
-        self._channel = channel
+        self.channel = channel
         self._open_input = open_input
         self._ring = RingBuffer(round(history_seconds * rate))
         self._meter = LevelMeter(gate_db)
@@ -109,10 +118,11 @@ class Capture:
         self._input_frames = 0
         self._clock = FrameClock(rate)
         self._resampler: soxr.ResampleStream | None = None
-        self._accepted: list[Float32] = []  # (frames, channels) each; still to be written
+        # (frames, channels) each; still to be written. A sender may change how many channels.
+        self._accepted: list[Float32] = []
         self._held: list[Block] = []
-        self._choice = choice
-        self._check(choice)
+        self.choice = choice
+        self.check(choice)
         self._keeper = InputKeeper(self._opener(choice, start_seconds), self._take)
 
     @property
@@ -174,7 +184,7 @@ class Capture:
         problem = self._keeper.problem(now_seconds)
         heard = self._source == self._keeper.source != 0
         return CaptureState(
-            choice=self._choice,
+            choice=self.choice,
             name=self._keeper.name,
             rate=self._input_rate if heard else 0,
             connected=heard and problem is None,
@@ -187,6 +197,17 @@ class Capture:
             problem=problem,
         )
 
+    @staticmethod
+    def check(choice: str) -> None:
+        """Refuse a choice that can never work.
+
+        Raises:
+            InputError: as on opening.
+        """
+        kind, rest = split_choice(choice)
+        if kind == "file":
+            FileInput(rest).close()
+
     def retune(
         self, choice: str, *, channel: Channel = None, start_seconds: float | None = None
     ) -> None:
@@ -195,9 +216,9 @@ class Capture:
         Raises:
             InputError: as on opening; the present input then goes on.
         """
-        self._check(choice)
-        self._choice = choice
-        self._channel = channel
+        self.check(choice)
+        self.choice = choice
+        self.channel = channel
         self._keeper.choose(self._opener(choice, start_seconds))
 
     def close(self) -> None:
@@ -208,13 +229,8 @@ class Capture:
         self._resampler = None  # soxr complains of streams that live until the program's end
 
     def _opener(self, choice: str, start_seconds: float | None) -> Callable[[], AudioInput]:
-        channel = self._channel
+        channel = self.channel
         return lambda: self._open_input(choice, channel=channel, start_seconds=start_seconds)
-
-    def _check(self, choice: str) -> None:
-        kind, rest = split_choice(choice)
-        if kind == "file":
-            FileInput(rest).close()
 
     def _take(self, source: int, block: Block) -> None:
         """Called by the input, in its thread."""
@@ -246,40 +262,62 @@ class Capture:
         """
         if block.overflowed:
             self._overflows += 1
-        frame = self._input_frames + sum(len(held.samples) for held in self._held)
-        late = self._clock.started and (
-            block.first_frame_seconds - self._clock.seconds_at(frame) > _GAP_SECONDS
-        )
         self._held.append(block)
-        if late:
-            held_frames = frame + len(block.samples) - self._input_frames
-            if held_frames < _JUDGED_SECONDS * block.rate:
+        late_seconds = self._late_seconds()
+        if late_seconds[-1] > _GAP_SECONDS:
+            if sum(len(held.samples) for held in self._held) < _JUDGED_SECONDS * block.rate:
                 return
             if not any(held.overflowed for held in self._held):
                 self._overflows += 1
-            held = self._held
-            self._begin_epoch(block.rate, now_seconds)
-            self._held = held
+            lost_seconds = min(late_seconds)
+            if lost_seconds <= _FILLED_SECONDS:
+                self._fill(lost_seconds)
+            else:
+                held = self._held
+                self._begin_epoch(block.rate, now_seconds)
+                self._held = held
         for held_block in self._held:
             self._accept(held_block)
         self._held = []
 
+    def _late_seconds(self) -> list[float]:
+        """How late each block that is held came, against the frames before it."""
+        frame, late = self._input_frames, []
+        for block in self._held:
+            due_seconds = self._clock.seconds_at(frame) if self._clock.started else math.inf
+            late.append(block.first_frame_seconds - due_seconds)
+            frame += len(block.samples)
+        return late
+
+    def _fill(self, lost_seconds: float) -> None:
+        """Put silence where a little sound was lost: the music around it is still worth hearing."""
+        frames = round(lost_seconds * self._input_rate)
+        self._input_frames += frames
+        self._accepted.append(np.zeros((frames, 1), dtype=np.float32))
+
     def _accept(self, block: Block) -> None:
         self._clock.add(self._input_frames, block.first_frame_seconds)
         self._input_frames += len(block.samples)
-        self._accepted.append(as_channels(block.samples, self._channel))
+        self._accepted.append(_sane(as_channels(block.samples, self.channel)))
 
     def _write(self, now_seconds: float) -> None:
         """Move what was accepted into the history."""
-        if not self._accepted:
+        accepted, self._accepted = self._accepted, []
+        if not accepted:
             return
-        heard: Float32 = np.concatenate(self._accepted)
-        self._accepted = []
-        self._meter.add(heard, self._input_rate, now_seconds)
-        mono = _mixed(heard)
+        for samples in accepted:
+            self._meter.add(samples, self._input_rate, now_seconds)
+        mono: Float32 = np.concatenate([_mixed(samples) for samples in accepted])
         if self._resampler is not None:
             mono = self._resampler.resample_chunk(mono)
         self._ring.write(mono)
+
+
+def _sane(samples: Float32) -> Float32:
+    """Silence where a sample is no number, or beyond all sound: one would stay in filters."""
+    if samples.size == 0 or max(samples.max(), -samples.min()) <= _LOUDEST:  # not so with NaN
+        return samples
+    return np.where(np.abs(samples) <= _LOUDEST, samples, np.float32(0))
 
 
 def _mixed(samples: Float32) -> Float32:

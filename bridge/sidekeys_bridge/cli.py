@@ -29,12 +29,29 @@ LIVE_COMMANDS = {
     "panic": "release every note at once",
     "play": "start the manual transport",
     "pause": "stop the manual transport",
+    "tap": "a beat of the manual transport, now; four taps make a tempo",
+    "nudge": "move the beats against the sound: 0.25, or -20ms",
+    "downbeat": "here is the first beat of a bar",
     "record": "write all that was played in this session to a .mid",
     "keep": "write what was played in the last bars to a .mid",
     "watch": "print what happens, a line each",
     "stop": "end the bridge",
     "inputs": "list what can be listened to",
     "ports": "list the MIDI ports that can be played into",
+}
+SETUP_COMMANDS = {
+    "setup": "ask which DAW, which input and who tells the beats, and let you hear a note",
+    "doctor": "look for what is missing on this machine, and say how to mend it",
+    "panel": "open the control panel of the running bridge",
+    "completion": "print what lets your shell complete these commands",
+}
+# Which room does the work, where it is not `client_commands`.
+_ROOMS = {
+    "start": "start_command",
+    "setup": "setup_command",
+    "doctor": "doctor.command",
+    "panel": "panel_command",
+    "completion": "completion",
 }
 _USER_ERROR = 2
 _INTERRUPTED = 130
@@ -49,23 +66,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] in ("-V", "--version"):
         sys.stdout.write(f"sidekeys {_version()}\n")
         return 0
-    if words[0] in LIVE_COMMANDS or (words[0] == "render" and "--engine" in words):
+    if words[0] in (*LIVE_COMMANDS, *SETUP_COMMANDS) or (
+        words[0] == "render" and "--engine" in words
+    ):
         return _run_live(words)
     if words[0] in ENGINE_COMMANDS:
         return _run_engine(words)
     _say_error(
         f"there is no command {words[0]!r}; there are "
-        f"{', '.join((*LIVE_COMMANDS, *ENGINE_COMMANDS))}; see `sidekeys --help`."
+        f"{', '.join((*LIVE_COMMANDS, *ENGINE_COMMANDS, *SETUP_COMMANDS))}; see `sidekeys --help`."
     )
     return _USER_ERROR
 
 
 def _run_live(words: Sequence[str]) -> int:
     try:
-        if words[0] == "start":
-            status: int = _room("start_command").run(words[1:])
-        else:
-            status = _room("client_commands").run(words[0], words[1:])
+        status = run_here(words)
         sys.stdout.flush()  # here, where it may fail, and not while Python shuts down
     except InputError as error:
         _say_error(str(error))
@@ -76,6 +92,20 @@ def _run_live(words: Sequence[str]) -> int:
         # The reader of our output went away, as `head` does; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    return status
+
+
+def run_here(words: Sequence[str]) -> int:
+    """Run one of the bridge's own commands in this process; returns the exit status.
+
+    Raises:
+        InputError: it cannot be done, in words.
+    """
+    status: int
+    if words[0] in _ROOMS:
+        status = _room(_ROOMS[words[0]]).run(words[1:])
+    else:
+        status = _room("client_commands").run(words[0], words[1:])
     return status
 
 
@@ -117,7 +147,7 @@ def _version() -> str:
 
 
 def _help() -> str:
-    width = max(map(len, (*ENGINE_COMMANDS, *LIVE_COMMANDS)))
+    width = max(map(len, (*ENGINE_COMMANDS, *LIVE_COMMANDS, *SETUP_COMMANDS)))
 
     def listed(commands: dict[str, str]) -> list[str]:
         return [f"  {name:{width}}  {what}" for name, what in commands.items()]
@@ -127,6 +157,9 @@ def _help() -> str:
             "Sidekeys: a piano sidekick for your DAW.",
             "",
             "usage: sidekeys COMMAND ...",
+            "",
+            "The first five minutes:",
+            *listed(SETUP_COMMANDS),
             "",
             "Playing along:",
             *listed(LIVE_COMMANDS),

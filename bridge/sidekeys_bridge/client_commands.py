@@ -17,6 +17,10 @@ from sidekeys_engine.errors import InputError
 _END_SECONDS = 15.0
 _LOOK_SECONDS = 0.05
 _SLOW_SECONDS = 30.0  # what must look for devices or write a file
+_NUDGE_HELP = """\
+usage: sidekeys nudge BEATS | MILLISECONDSms
+
+Move the beats against the sound: 0.25 is a quarter of a beat later, -20ms is 20 ms earlier."""
 
 
 def run(command: str, words: Sequence[str]) -> int:
@@ -57,12 +61,13 @@ def _in_words(status: Mapping[str, Any]) -> list[str]:
     behind = f"{delay} beats behind" if delay else "in sync"
     if delay is None:
         behind = "delay not known yet"
+    reason = f" ({status['delay_reason']})" if status["delay_reason"] else ""
     sound = "no sound comes" if not heard["connected"] else f"{heard['level_db']:.0f} dB"
     lines = [
         f"state   {status['state']}, process {status['bridge']['pid']}",
         f"song    {song}",
         f"piano   {status['composer'] or 'nobody'} into {status['port'] or 'no port'}, "
-        f"{status['mode']}, {behind}",
+        f"{status['mode']}, {behind}{reason}",
         f"input   {heard['name'] or heard['choice']}, {sound}",
         f"engine  {engine['state']} on {engine['device'] or 'an unknown device'}, "
         f"process {engine['pid'] or 'none'}",
@@ -144,8 +149,6 @@ def _set(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         _write(_set_help())
         return 0
-    if words[0] in ("tap", "nudge", "downbeat"):
-        return _move(words[0], words[1:])
     if len(words) % 2:
         raise InputError(f"{words[-1]!r} has no value; give NAME VALUE, as often as you like.")
     content: dict[str, Any] = {}
@@ -180,32 +183,33 @@ def _setting(name: str, text: str) -> Any:
     }
     if name not in read:
         known = ", ".join((*(control.name for control in CONTROLS), *read))
-        raise InputError(
-            f"there is no setting {name!r}; there are {known}, and tap, nudge and downbeat."
-        )
+        raise InputError(f"there is no setting {name!r}; there are {known}.")
     return read[name](text)
 
 
-def _move(name: str, values: Sequence[str]) -> int:
-    """Tap, nudge or downbeat of the manual transport."""
-    content = {}
-    if name == "nudge":
-        if len(values) != 1:
-            raise InputError("nudge takes beats or milliseconds: nudge 0.25, nudge -20ms.")
-        unit = "milliseconds" if values[0].endswith("ms") else "beats"
-        try:
-            content = {unit: float(values[0].removesuffix("ms"))}
-        except ValueError as error:
-            raise InputError(
-                f"{values[0]!r} is no way to nudge; give beats or milliseconds: 0.25, -20ms."
-            ) from error
-    elif values:
-        raise InputError(f"{name} takes no value; it is now.")
+def _tap(words: Sequence[str]) -> int:
+    Parser("tap", "A beat of the manual transport, now; four taps make a tempo.").parse_args(words)
     with ControlClient.running() as client:
-        reply = client.request(name, content)
-    if name == "tap":
-        bpm = reply["bpm"]
-        _write("tap on" if bpm is None else f"{bpm:.1f} bpm")
+        bpm = client.request("tap")["bpm"]
+    _write("tap on" if bpm is None else f"{bpm:.1f} bpm")
+    return 0
+
+
+def _nudge(words: Sequence[str]) -> int:
+    if list(words) in (["-h"], ["--help"]):
+        _write(_NUDGE_HELP)
+        return 0
+    if len(words) != 1:  # argparse would take -20ms for an option
+        raise InputError("nudge takes beats or milliseconds: nudge 0.25, nudge -20ms.")
+    unit = "milliseconds" if words[0].endswith("ms") else "beats"
+    try:
+        content = {unit: float(words[0].removesuffix("ms"))}
+    except ValueError as error:
+        raise InputError(
+            f"{words[0]!r} is no way to nudge; give beats or milliseconds: 0.25, -20ms."
+        ) from error
+    with ControlClient.running() as client:
+        client.request("nudge", content)
     return 0
 
 
@@ -222,9 +226,6 @@ def _set_help() -> str:
         ("transport", f"who tells the beats: {', '.join(TRANSPORTS)}"),
         ("bpm", "tempo of the manual transport"),
         ("meter", "where nobody tells another one, such as 3/4"),
-        ("tap", "a beat of the manual transport, now; four taps make a tempo"),
-        ("nudge", "move its beats: 0.25 of a beat later, or -20ms"),
-        ("downbeat", "here is the first beat of a bar"),
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(
@@ -297,6 +298,9 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "panic": _plain("panic", "Release every note at once.", "all notes are released."),
     "play": _plain("play", "Start the manual transport, now.", "playing."),
     "pause": _plain("pause", "Stop the manual transport.", "stopped."),
+    "tap": _tap,
+    "nudge": _nudge,
+    "downbeat": _plain("downbeat", "Here is the first beat of a bar.", "a bar begins here."),
     "record": _record,
     "keep": _keep,
     "watch": _watch,

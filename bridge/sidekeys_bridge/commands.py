@@ -105,6 +105,7 @@ _STATUS = (
         meter="such as 4/4",
         beat="song position in quarter notes",
         bar="number of the bar, from 1",
+        bar_start="where it begins, in quarter notes",
         loop="[start, end] in quarter notes, or null",
         stretch="counts the unbroken runs of the song; 0 when stopped",
         problem="in words, or null",
@@ -341,8 +342,9 @@ BRIDGE = Table(
         ),
         Command(
             "load-checkpoint",
-            "Plays from another checkpoint, once it is warm. Accepted at once; until then the one "
-            "before plays on, and if it cannot be loaded a `problem` says why.",
+            "Plays from another checkpoint, once it is warm, and from then on after every start of "
+            "the engine. Accepted at once, or refused as busy while another one is loaded; until "
+            "then the one before plays on, and if it cannot be loaded a `problem` says why.",
             fields=(Field("checkpoint", "text", '"builtin", a folder, or a hub id'),),
         ),
         Command("shut-down", "Releases all notes and ends the bridge, once this is answered."),
@@ -363,6 +365,7 @@ BRIDGE = Table(
                 Field("meter", "text", "such as 4/4"),
                 Field("beat", "number", "song position", unit="quarter notes"),
                 Field("bar", "integer", "number of the bar, from 1"),
+                Field("bar_start", "number", "where it begins", unit="quarter notes"),
                 Field(
                     "loop",
                     "list",
@@ -416,6 +419,45 @@ BRIDGE = Table(
                 Field("notes", "integer", "how many notes", 0, low=0),
                 Field("took_seconds", "number", "in the engine", None, low=0, unit="seconds"),
                 Field("reason", "text", "why it was missed", None),
+                Field(
+                    "rows",
+                    "list",
+                    "the notes, before hands, pedal and controls",
+                    [],
+                    longest=_MOST_ROWS,
+                    columns=(
+                        Field(
+                            "onset_beats",
+                            "number",
+                            "song position where it was heard; it sounds so many beats of delay "
+                            "later",
+                        ),
+                        Field("duration_beats", "number", "how long", low=0),
+                        Field("pitch", "integer", "MIDI pitch", low=0, high=127),
+                        Field("velocity", "integer", "if it is known", None, low=1, high=127),
+                    ),
+                ),
+            ),
+        ),
+        Event(
+            "heard",
+            "What the input sounded like, while the song runs; a few times a second.",
+            fields=(
+                Field(
+                    "start_beats",
+                    "number",
+                    "song position of the first column",
+                    unit="quarter notes",
+                ),
+                Field("beats_per_column", "number", "how long one is", unit="quarter notes"),
+                Field("lowest_pitch", "integer", "MIDI pitch of the first number of a column"),
+                Field(
+                    "columns",
+                    "list",
+                    "for each semitone two hex digits: how loud it was, from 00 to ff",
+                    items="text",
+                    longest=_MOST_ROWS,
+                ),
             ),
         ),
         Event(

@@ -47,7 +47,9 @@ class Claim:
         Raises:
             InputError: it cannot be written.
         """
-        connection.write(self.path)
+        connection.write(
+            self.path, way_out=f"name another folder with the variable {RUNTIME_VARIABLE}"
+        )
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
-"""What whoever started the bridge reads: lines on standard error, events as JSON, a log file."""
+"""What whoever started the bridge reads: lines and a live status, events as JSON, a log file."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -9,13 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sidekeys_bridge.outlet import Outlet
+from sidekeys_bridge.terminal import Terminal, can_show
+
 _log = logging.getLogger("sidekeys_bridge")
 # Told too often for a log.
-_FREQUENT = ("level", "status")
+_FREQUENT = ("level", "status", "heard")
 
 
 class Console:
-    """Tells a terminal, and a log file.
+    """Tells a terminal, and a log file; no call ever waits for a reader.
+
+    On a terminal the status stays in view below the messages. In a pipe, on a terminal that cannot
+    do that, and beside JSON, there are only messages.
 
     Args:
         quiet: say only what goes wrong.
@@ -26,14 +33,29 @@ class Console:
     def __init__(
         self, *, quiet: bool = False, as_json: bool = False, log_file: Path | None = None
     ) -> None:
-        self._quiet, self._as_json = quiet, as_json
+        self._quiet = quiet
+        self._opened = contextlib.ExitStack()
         # Without a handler, Python would print every warning a second time.
-        self._handler: logging.Handler = logging.NullHandler()
+        handler: logging.Handler = logging.NullHandler()
         if log_file is not None:
-            self._handler = logging.FileHandler(log_file, encoding="utf-8")
-            self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            handler = _LogFile(self, log_file)
             _log.setLevel(logging.INFO)
-        _log.addHandler(self._handler)
+        _log.addHandler(handler)
+        self._opened.callback(handler.close)
+        self._opened.callback(_log.removeHandler, handler)
+
+        self._events = Outlet(sys.stdout) if as_json else None
+        self._terminal: Terminal | None = None
+        if quiet or as_json or not can_show(sys.stderr):
+            self._messages = Outlet(sys.stderr)
+            self._opened.callback(self._messages.close)
+        else:
+            self._terminal = Terminal(sys.stderr)
+            self._messages = self._terminal.outlet
+            self._opened.callback(self._terminal.close)
+            self._opened.enter_context(contextlib.redirect_stderr(self._terminal.errors))
+        if self._events is not None:
+            self._opened.callback(self._events.close)
 
     def say(self, line: str) -> None:
         """What is good to know."""
@@ -48,18 +70,48 @@ class Console:
 
     def event(self, kind: str, content: Mapping[str, Any]) -> None:
         """What the control protocol's events tell."""
-        if self._as_json:
-            sys.stdout.write(json.dumps({"type": kind, "content": content}) + "\n")
-            sys.stdout.flush()
+        if self._events is not None:
+            line = json.dumps({"type": kind, "content": content}) + "\n"
+            self._events.put(line, passing=kind in _FREQUENT)
+        if self._terminal is not None and kind == "status":
+            self._terminal.show(content)
         if kind not in _FREQUENT and _log.isEnabledFor(logging.INFO):
             _log.info("%s %s", kind, json.dumps(content))
 
-    def close(self) -> None:
-        """Let go of the log file; safe twice."""
-        _log.removeHandler(self._handler)
-        self._handler.close()
+    def show_panel(self, url: str) -> None:
+        """Where the control panel is served, with its token; the log does not get it."""
+        if not self._quiet:
+            self._write(f"the panel is at {url}")
+        if self._terminal is not None:
+            self._terminal.show_panel(url)
 
-    @staticmethod
-    def _write(line: str) -> None:
-        sys.stderr.write(f"sidekeys: {line}\n")
-        sys.stderr.flush()
+    def close(self) -> None:
+        """Take the live status away and let go of the log file; safe twice."""
+        self._opened.close()
+
+    def _write(self, line: str) -> None:
+        # One line, whatever a name in it holds: a terminal obeys what is no letter.
+        shown = "".join(letter if letter.isprintable() else " " for letter in line)
+        self._messages.put(f"sidekeys: {shown}\n")
+
+
+class _LogFile(logging.FileHandler):
+    """A log that says once, in words, that it cannot be written."""
+
+    def __init__(self, console: Console, path: Path) -> None:
+        super().__init__(path, encoding="utf-8")
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._console, self._told = console, False
+
+    def close(self) -> None:
+        """Let go of the file, full disk or not."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Called where Python would print a traceback at every line."""
+        if not self._told:
+            self._told = True
+            error = sys.exc_info()[1]
+            reason = getattr(error, "strerror", None) or error
+            self._console.warn(f"the log cannot be written any more ({reason}); is the disk full?")

@@ -26,7 +26,7 @@ class Delay:
         beats: how far behind the song the piano plays.
         cut: how windows lie over the bars.
         reason: why, in words.
-        fits: whether windows are ready in time, by what was measured.
+        fits: whether it is what was asked for, and windows are ready in time, by what was measured.
     """
 
     beats: int
@@ -48,10 +48,16 @@ def check_delay(beats: int, window_beats: float) -> None:
     """
     if beats < least_delay(window_beats):
         raise InputError(
-            f"a delay of {beats} beats cannot be: the piano hears {window_beats:g} beats before it "
-            f"plays; take {least_delay(window_beats)} or more, `auto`, or loop mode, which has "
-            "none."
+            f"{_cannot_be(beats, window_beats)}; take {least_delay(window_beats)} or more, `auto`, "
+            "or loop mode, which has none."
         )
+
+
+def _cannot_be(beats: int, window_beats: float) -> str:
+    return (
+        f"a delay of {beats} beat{'' if beats == 1 else 's'} cannot be: the piano hears "
+        f"{window_beats:g} beats before it plays"
+    )
 
 
 def choose_delay(
@@ -65,17 +71,20 @@ def choose_delay(
     a window that heard the beat after it. Windows that play only their last half need three, but
     do not know what follows; no delay below four is chosen unasked.
 
+    A delay that no machine could do, chosen before the checkpoint was known, is not taken.
+
     Args:
         wanted: the user's beats; None for the least that works.
         window_beats: what the model hears in one piece.
         bpm: the tempo.
         generation_seconds: how long a window's notes take, at worst.
-
-    Raises:
-        InputError: fewer beats than any machine could do.
     """
-    if wanted is not None:
-        check_delay(wanted, window_beats)
+    if wanted is not None and wanted < least_delay(window_beats):
+        least = choose_delay(
+            wanted=None, window_beats=window_beats, bpm=bpm, generation_seconds=generation_seconds
+        )
+        reason = f"{_cannot_be(wanted, window_beats)}; {least.reason}"
+        return Delay(least.beats, least.cut, reason, fits=False)
     beat_seconds = 60 / bpm
     needed = (generation_seconds * _HEADROOM + _OVERHEAD_SECONDS) / beat_seconds
     cuts = (WHOLE_WINDOWS, _HALVES) if wanted is None else (WHOLE_WINDOWS, _HALVES, _LATE_HALVES)

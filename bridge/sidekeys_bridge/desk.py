@@ -1,270 +1,146 @@
-"""Where commands are answered: what each of the control protocol's table does to the bridge."""
+"""Where commands are answered: what each of the control protocol's table does to the parts."""
 
 from __future__ import annotations
 
-import math
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, astuple
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import astuple
+from typing import Any
 
 from sidekeys_bridge.audio_input import input_devices
 from sidekeys_bridge.commands import control_changes
 from sidekeys_bridge.control import Reply
+from sidekeys_bridge.delay import check_delay
 from sidekeys_bridge.midi_output import output_ports
 from sidekeys_bridge.midi_system import choose_system
+from sidekeys_bridge.parts import Parts
 from sidekeys_bridge.settings import changed_controls, channels_of, delay_of, input_of, meter_of
+from sidekeys_bridge.status import Status
 from sidekeys_engine.bars import Bars
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.notes import Score, write_midi
 from sidekeys_engine.protocol import Message, ProtocolError
 
-if TYPE_CHECKING:
-    from sidekeys_bridge.bridge import Bridge
-
-Answer = Mapping[str, Any] | None
-Later = Callable[[], Mapping[str, Any]]
+Content = Mapping[str, Any]
+Work = Callable[[], Mapping[str, Any]]
 _SAME_BEATS = 1e-3
-_LEVELS = ("level_db", "peak_db", "clipped", "silent_seconds")
-_TRANSPORT_EVENT = ("source", "playing", "bpm", "meter", "beat", "bar", "loop", "stretch")
-_LOOK_SECONDS = 0.05
-_SAME_BPM = 0.5  # a clock shakes; what is less is told by the status alone
 
 
 class Desk:
-    """Answers commands and tells how everything is.
+    """Answers commands.
 
     Args:
-        bridge: whose.
-
-    Attributes:
-        ends: the bridge was told to end.
+        parts: the bridge's.
+        status: tells how they are.
     """
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-        self.ends = False
-        self._looked_seconds = self._told_seconds = -math.inf
-        self._transport_told: tuple[object, ...] = ()
-        self._bpm_told = 0.0
-        self._does: dict[str, Callable[[Mapping[str, Any], float], Answer]] = {
-            "status": lambda _content, now: self.status(now),
+    def __init__(self, parts: Parts, status: Status) -> None:
+        self._parts, self._status = parts, status
+        self._does: dict[str, Callable[[Content, float], Content]] = {
+            "status": lambda _content, now: status.everything(now),
             "health": self._health,
             "set": self._set,
             "panic": self._panic,
             "play": self._play,
             "pause": self._pause,
-            "tap": lambda _content, now: {"bpm": bridge.transport.tap(now)},
+            "tap": lambda _content, now: {"bpm": parts.transport.tap(now)},
             "nudge": self._nudge,
             "downbeat": self._downbeat,
             "push-transport": self._push,
             "composers": self._composers,
             "render": self._render,
             "cancel": self._cancel,
-            "load-checkpoint": self._load,
             "shut-down": self._shut_down,
         }
-        # These ask drivers or write files; the music goes on meanwhile.
-        self._does_aside: dict[str, Callable[[Mapping[str, Any], float], Later]] = {
-            "inputs": lambda _content, _now: _inputs,
-            "ports": lambda _content, _now: _ports,
+        # These ask drivers, files or the engine; the music goes on meanwhile.
+        self._does_later: dict[str, Callable[[Content, float, Reply], None]] = {
+            "inputs": lambda _content, _now, reply: _aside(_inputs, reply),
+            "ports": lambda _content, _now, reply: _aside(_ports, reply),
             "record": self._record,
             "keep": self._keep,
+            "load-checkpoint": self._load,
         }
 
-    def respond(self, message: Message, reply: Reply, now_seconds: float) -> Answer:
+    def respond(self, message: Message, reply: Reply, now_seconds: float) -> Content | None:
         """Do what a checked command says; the content of its reply, or None if it comes later."""
-        aside = self._does_aside.get(message.type)
-        if aside is None:
+        later = self._does_later.get(message.type)
+        if later is None:
             return self._does[message.type](message.content, now_seconds)
-        work = aside(message.content, now_seconds)
-        threading.Thread(target=_reply_later, args=(work, reply), daemon=True).start()
+        later(message.content, now_seconds, reply)
         return None
 
-    # --- how everything is
-
-    def composers(self) -> Sequence[str]:
-        """Of the checkpoint, in its order; none while it is not known."""
-        return list((self._bridge.supervisor.description or {}).get("composers") or ())
-
-    def publish(self, now_seconds: float, pause_seconds: float) -> None:
-        """Tell whoever watches what changed; many calls a second cost little."""
-        if 0 <= now_seconds - self._looked_seconds < _LOOK_SECONDS:
-            return
-        self._looked_seconds = now_seconds
-        bridge = self._bridge
-        self._look_for_problems(now_seconds)
-        for about, message in bridge.problems.changes():
-            bridge.tell("problem", {"about": about, "message": message})
-            if message is not None:
-                bridge.console.warn(message)
-        transport = asdict(bridge.transport.state(now_seconds))
-        told = tuple(transport[key] for key in ("source", "playing", "meter", "loop", "stretch"))
-        is_same_tempo = abs(transport["bpm"] - self._bpm_told) < _SAME_BPM
-        if told != self._transport_told or not is_same_tempo:
-            self._transport_told, self._bpm_told = told, transport["bpm"]
-            event = {key: transport[key] for key in _TRANSPORT_EVENT}
-            event["source"] = transport["source"] or "none"
-            bridge.tell("transport", event)
-        if 0 <= now_seconds - self._told_seconds < pause_seconds:
-            return
-        self._told_seconds = now_seconds
-        level = {
-            key: value
-            for key, value in asdict(bridge.capture.state(now_seconds)).items()
-            if key in _LEVELS
-        }
-        bridge.control.publish_change("level", level, now_seconds=now_seconds, pause_seconds=0.0)
-        status = self.status(now_seconds)
-        if bridge.control.publish_change(
-            "status", status, now_seconds=now_seconds, pause_seconds=0.0
-        ):
-            bridge.console.event("status", status)
-
-    def status(self, now_seconds: float) -> dict[str, Any]:
-        """Everything, as the command `status` has it."""
-        bridge = self._bridge
-        live, supervisor, player = bridge.live, bridge.supervisor, bridge.player.state()
-        capture = asdict(bridge.capture.state(now_seconds))
-        counters = bridge.player.counters()
-        description = supervisor.description or {}
-        lateness = player.lateness
-        delay = live.delay
+    def _health(self, _content: Content, now_seconds: float) -> Content:
+        parts = self._parts
         return {
-            "state": self._state(now_seconds),
-            "problems": list(bridge.problems),
-            "port": player.port if player.connected else None,
-            "composer": live.controls.composer or None,
-            "mode": live.mode,
-            "delay_beats": delay.beats if delay is not None else None,
-            "delay_reason": delay.reason if delay is not None else None,
-            "transport": asdict(bridge.transport.state(now_seconds)),
-            "input": {key: value for key, value in capture.items() if key != "overflows"},
-            "engine": {
-                "pid": supervisor.pid,
-                "state": supervisor.state,
-                "device": description.get("device"),
-                "checkpoint": description.get("checkpoint"),
-                "generation_seconds": description.get("generation_seconds"),
-                "problem": supervisor.problem,
-            },
-            "bridge": {
-                "pid": os.getpid(),
-                "version": bridge.version,
-                "up_seconds": round(now_seconds - bridge.started_seconds, 1),
-            },
-            "counters": {
-                "notes_sent": counters["notes_sent"],
-                "late_notes_dropped": counters["late_notes_dropped"],
-                "windows_done": live.hearing.windows_done,
-                "windows_missed": live.hearing.windows_missed,
-                "input_overflows": capture["overflows"],
-                "sounding": counters["sounding"],
-            },
-            "timing": {
-                "p50_ms": lateness.p50,
-                "p99_ms": lateness.p99,
-                "max_ms": lateness.max,
-                "realtime": player.realtime,
-            },
-            "controls": asdict(live.controls),
-        }
-
-    def _state(self, now_seconds: float) -> str:
-        bridge = self._bridge
-        if self.ends:
-            return "ending"
-        if bridge.supervisor.state == "down":
-            return "no-engine"
-        if bridge.supervisor.client is None:
-            return "starting"
-        capture = bridge.capture.state(now_seconds)
-        if not capture.connected and not capture.ended:
-            return "no-input"
-        return "playing" if bridge.transport.stretch is not None else "waiting"
-
-    def _look_for_problems(self, now_seconds: float) -> None:
-        bridge = self._bridge
-        tell = bridge.problems.tell
-        tell("engine", bridge.supervisor.problem)
-        tell("input", bridge.capture.state(now_seconds).problem)
-        tell("output", bridge.player.state().problem)
-        tell("transport", bridge.transport.state(now_seconds).problem)
-        delay = bridge.live.delay
-        tell("delay", None if delay is None or delay.fits else f"{delay.reason}.")
-
-    # --- what commands do
-
-    def _health(self, _content: Mapping[str, Any], now_seconds: float) -> Answer:
-        bridge = self._bridge
-        return {
-            "state": self._state(now_seconds),
+            "state": self._status.state(now_seconds),
             "pid": os.getpid(),
-            "up_seconds": round(now_seconds - bridge.started_seconds, 1),
-            "engine_state": bridge.supervisor.state,
-            "requests": dict(bridge.control.counters),
+            "up_seconds": round(now_seconds - parts.started_seconds, 1),
+            "engine_state": parts.supervisor.state,
+            "requests": dict(parts.control.counters),
         }
 
-    def _set(self, content: Mapping[str, Any], now_seconds: float) -> Answer:
+    def _set(self, content: Content, now_seconds: float) -> Content:
         """All that is given, or nothing: what can be refused is checked before anything changes."""
-        bridge, live = self._bridge, self._bridge.live
+        parts, live = self._parts, self._parts.live
+        given = {name: value for name, value in content.items() if value is not None}
         controls = changed_controls(live.controls, control_changes(content))
-        composers = self.composers()
+        composers = parts.composers()
         if composers and controls.composer not in composers:
             raise InputError(
                 f"there is no composer {controls.composer!r}; there are {', '.join(composers)}."
             )
-        given = {name: value for name, value in content.items() if value is not None}
+        delay = delay_of(given["delay"]) if "delay" in given else None
+        if delay is not None and live.hearing.model is not None:
+            check_delay(delay, live.hearing.model.window_beats)
         meter = meter_of(given["meter"]) if "meter" in given else None
-        source = input_of(given["input"]) if "input" in given else None
-        if "delay" in given:
-            live.choose_delay(delay_of(given["delay"]))
-        if "transport" in given:
-            bridge.transport.choose(given["transport"])
+        capture, is_retuned = parts.capture, "input" in given or "channels" in given
+        source = input_of(given["input"]) if "input" in given else capture.choice
+        channel = channels_of(given["channels"]) if "channels" in given else capture.channel
+        if is_retuned:
+            capture.check(source)
+        if "transport" in given:  # the one thing that only shows when it is done
+            parts.transport.choose(given["transport"])
         if "bpm" in given:
-            bridge.transport.set_bpm(given["bpm"], now_seconds)
+            parts.transport.set_bpm(given["bpm"], now_seconds)
         if meter is not None:
-            bridge.transport.set_meter(meter, now_seconds)
-        if source is not None or "channels" in given:
-            channels = channels_of(given["channels"]) if "channels" in given else None
-            bridge.capture.retune(
-                source or bridge.capture.state(now_seconds).choice, channel=channels
-            )
+            parts.transport.set_meter(meter, now_seconds)
+        if "delay" in given:
+            live.choose_delay(delay)
         if "mode" in given:
             live.choose_mode(given["mode"])
+        if is_retuned:
+            capture.retune(source, channel=channel)
         live.controls = controls
         return {}
 
-    def _panic(self, _content: Mapping[str, Any], _now_seconds: float) -> Answer:
-        self._bridge.player.panic()
-        self._bridge.live.restart()
+    def _panic(self, _content: Content, _now_seconds: float) -> Content:
+        self._parts.player.panic()
+        self._parts.live.restart()
         return {}
 
-    def _play(self, content: Mapping[str, Any], now_seconds: float) -> Answer:
-        self._bridge.transport.play(now_seconds, content["from_beats"])
+    def _play(self, content: Content, now_seconds: float) -> Content:
+        self._parts.transport.play(now_seconds, content["from_beats"])
         return {}
 
-    def _pause(self, _content: Mapping[str, Any], now_seconds: float) -> Answer:
-        self._bridge.transport.stop(now_seconds)
+    def _pause(self, _content: Content, now_seconds: float) -> Content:
+        self._parts.transport.stop(now_seconds)
         return {}
 
-    def _downbeat(self, _content: Mapping[str, Any], now_seconds: float) -> Answer:
-        self._bridge.transport.downbeat(now_seconds)
+    def _downbeat(self, _content: Content, now_seconds: float) -> Content:
+        self._parts.transport.downbeat(now_seconds)
         return {}
 
-    def _push(self, content: Mapping[str, Any], now_seconds: float) -> Answer:
-        self._bridge.transport.push(content, now_seconds)
+    def _push(self, content: Content, now_seconds: float) -> Content:
+        self._parts.transport.push(content, now_seconds)
         return {}
 
-    def _nudge(self, content: Mapping[str, Any], _now_seconds: float) -> Answer:
-        self._bridge.transport.nudge(
-            beats=-content["beats"], seconds=content["milliseconds"] / 1000
-        )
+    def _nudge(self, content: Content, _now_seconds: float) -> Content:
+        self._parts.transport.nudge(beats=-content["beats"], seconds=content["milliseconds"] / 1000)
         return {}
 
-    def _composers(self, _content: Mapping[str, Any], _now_seconds: float) -> Answer:
-        description = self._bridge.supervisor.description or {}
+    def _composers(self, _content: Content, _now_seconds: float) -> Content:
+        description = self._parts.supervisor.description or {}
         if not description.get("composers"):
             raise ProtocolError("not-ready", "The engine still loads; ask again in some seconds.")
         return {
@@ -272,31 +148,36 @@ class Desk:
             "composer_default": description["composer_default"],
         }
 
-    def _record(self, content: Mapping[str, Any], _now_seconds: float) -> Later:
-        recording = self._bridge.recorder.recording()
-        return lambda: _write(recording.session(), content["file"])
+    def _record(self, content: Content, _now_seconds: float, reply: Reply) -> None:
+        recording = self._parts.recorder.recording()
+        _aside(lambda: _write(recording.session(), content["file"]), reply)
 
-    def _keep(self, content: Mapping[str, Any], now_seconds: float) -> Later:
-        recording = self._bridge.recorder.recording()
-        return lambda: _write(recording.last_bars(content["bars"], now_seconds), content["file"])
+    def _keep(self, content: Content, now_seconds: float, reply: Reply) -> None:
+        recording = self._parts.recorder.recording()
+        bars, file = content["bars"], content["file"]
+        _aside(lambda: _write(recording.last_bars(bars, now_seconds), file), reply)
 
-    def _render(self, content: Mapping[str, Any], now_seconds: float) -> Answer:
-        bridge = self._bridge
-        composer = content["composer"] or bridge.live.controls.composer
+    def _render(self, content: Content, now_seconds: float) -> Content:
+        parts = self._parts
+        composer = content["composer"] or parts.live.controls.composer
         asked = {**content, "composer": composer}
-        return {"job": bridge.jobs.start(bridge.supervisor.client, "render", asked, now_seconds)}
+        return {"job": parts.jobs.start(parts.supervisor.client, "render", asked, now_seconds)}
 
-    def _cancel(self, content: Mapping[str, Any], now_seconds: float) -> Answer:
-        self._bridge.jobs.cancel(content["job"], now_seconds)
+    def _cancel(self, content: Content, now_seconds: float) -> Content:
+        self._parts.jobs.cancel(content["job"], now_seconds)
         return {}
 
-    def _load(self, content: Mapping[str, Any], now_seconds: float) -> Answer:
-        bridge = self._bridge
-        bridge.supervisor.load(content["checkpoint"], now_seconds)
-        return {}
+    def _load(self, content: Content, now_seconds: float, reply: Reply) -> None:
+        def answered(answer: Message) -> None:
+            if answer.is_error:
+                reply.error(answer.content["code"], answer.content["message"])
+            else:
+                reply.ok()
 
-    def _shut_down(self, _content: Mapping[str, Any], _now_seconds: float) -> Answer:
-        self.ends = True
+        self._parts.supervisor.load(content["checkpoint"], now_seconds, answered)
+
+    def _shut_down(self, _content: Content, _now_seconds: float) -> Content:
+        self._parts.ending.set()
         return {}
 
 
@@ -314,7 +195,12 @@ def _write(score: Score, file: str) -> Mapping[str, Any]:
     return {"file": file, "notes": len(score.notes), "bars": bars}
 
 
-def _reply_later(work: Later, reply: Reply) -> None:
+def _aside(work: Work, reply: Reply) -> None:
+    """Have a thread of its own do it and reply."""
+    threading.Thread(target=_reply_later, args=(work, reply), daemon=True).start()
+
+
+def _reply_later(work: Work, reply: Reply) -> None:
     try:
         reply.ok(work())
     except InputError as mistake:

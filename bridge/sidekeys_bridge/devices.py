@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import dataclasses
 import json
+import os
 import queue
 import signal
 import struct
@@ -245,6 +246,9 @@ def _opened(sd: Any, device: InputDevice, channels: int, blocks: queue.SimpleQue
 
 def _portaudio() -> Any:
     """Import sounddevice, which starts PortAudio."""
+    platform: str = sys.platform  # a variable, or mypy checks one platform's lines only
+    if platform == "win32":  # sounddevice brings two PortAudios, and takes that with ASIO if told
+        os.environ["SD_ENABLE_ASIO"] = "1"
     try:
         import sounddevice as sd  # noqa: PLC0415
     except OSError as error:

@@ -102,10 +102,6 @@ class EngineClient:
             self._report(error(request_id, "busy", "The engine does not read its messages."))
         return request_id
 
-    def forget(self, request_id: str) -> None:
-        """Drop a request: neither its answer nor its deadline is reported."""
-        self._pending.pop(request_id, None)
-
     def poll(self, now_seconds: float) -> list[Message]:
         """The answers that have come, and an error "late" for each that is overdue.
 

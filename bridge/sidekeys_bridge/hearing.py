@@ -19,6 +19,7 @@ from sidekeys_engine.beat_grid import BeatGrid, Cut, Window
 from sidekeys_engine.expression import STEP_BEATS
 from sidekeys_engine.joining import notes_of
 from sidekeys_engine.loudness import Decibels, loudness_of_steps
+from sidekeys_engine.note_tokens import StepNote
 from sidekeys_engine.protocol import Message
 from sidekeys_engine.silence import EARLY_SECONDS, sounding_span
 
@@ -27,8 +28,9 @@ PATIENT_SECONDS = 20.0
 _ASLEEP_SECONDS = 1.0  # not asked for answers for so long, and how long they took is not known
 _SLOWEST_OF = 24  # windows whose times tell how long the next one may take
 _LOOK_SECONDS = 0.1  # the longest pause between looks for a window's last sample
+_SAME_BEATS = 1e-3
 _SILENCE_PEAK = 1e-4  # below it no 50 ms can reach the engine's threshold of silence
-# How far the end of a stretch, as the transport saw it, may lie before that of its last window.
+# How far a stretch's start or end, as the transport saw it, may lie within that of a window.
 _SAME_PLACE_SECONDS = 0.03
 
 Tell = Callable[[str, dict[str, Any]], None]
@@ -51,7 +53,13 @@ class Engine(Protocol):
 
 
 class Bus(Protocol):
-    """Where sound is taken from: `Capture`."""
+    """Where sound is taken from: `Capture`.
+
+    Attributes:
+        rate: frames a second.
+        epoch: how often its time line began; 0 until sound has come, and frames have no times.
+        epoch_first_frame: of the present one.
+    """
 
     rate: int
     epoch: int
@@ -89,6 +97,11 @@ class Run(Protocol):
         """When it began."""
         ...
 
+    @property
+    def loop(self) -> tuple[float, float] | None:
+        """What the song repeats, in quarter notes."""
+        ...
+
     def grid(self) -> BeatGrid:
         """Its beats in monotonic seconds."""
         ...
@@ -97,8 +110,10 @@ class Run(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Asked:
     window: Window
+    sound: Sound
     composer: str
     seconds: float
+    within_seconds: float
     memory: SongMemory
     heard_beats: float
     loudness: Decibels | None
@@ -118,6 +133,7 @@ class Hearing:
         model: the checkpoint; None until an engine was ready.
         windows_done: how many got their notes.
         windows_missed: how many did not, or too late.
+        missed_in_a_row: how many of these since one did.
     """
 
     def __init__(self, bus: Bus, tell: Tell, kept: Path | None = None) -> None:
@@ -126,6 +142,7 @@ class Hearing:
         self.model: Model | None = None
         self.windows_done = 0
         self.windows_missed = 0
+        self.missed_in_a_row = 0
         self._engine: Engine | None = None
         self._asked: dict[str, _Asked] = {}
         self._seconds: deque[float] = deque(maxlen=_SLOWEST_OF)
@@ -161,31 +178,45 @@ class Hearing:
         """The window whose kept beats begin at a song position, once its last sample is here.
 
         Args:
-            run: nothing is cut from beyond its end, and what sounded before its start is silent.
+            run: what sounds before its start and after its end is silent. A window that it was left
+                within is cut all the same, for the place will come back.
             grid: the run's.
             position_beats: where.
             cut: how windows lie.
 
         Returns:
             The window with its sound, or with None where the sound was lost in part; None as long
-            as there is more to come.
+            as there is more to come, and where the run has ended before.
         """
         assert self.model is not None
-        if self._is_too_soon(run, position_beats):
+        if self._bus.epoch == 0 or self._is_too_soon(run, position_beats):
             return None
         window = self.model.window_at(grid, position_beats, cut)
         steps = window.step_positions(self.model.steps, before=self.model.context_steps)
         moments = grid.seconds_at(steps)
-        if run.end_seconds is not None and moments[-1] > run.end_seconds + _SAME_PLACE_SECONDS:
-            return None
-        missing = self._bus.frame_at(float(moments[-1])) + 1 - self._bus.frames
+        last_seconds = float(moments[-1])
+        until_beats = math.inf
+        if run.end_seconds is not None and last_seconds > run.end_seconds + _SAME_PLACE_SECONDS:
+            last_seconds = run.end_seconds
+            until_beats = grid.beats_at(last_seconds - _SAME_PLACE_SECONDS)
+            if place_of(window)[0] >= until_beats:
+                return None
+        missing = self._bus.frame_at(last_seconds) + 1 - self._bus.frames
         if missing >= 0:
             # Half of what is missing, so that a tempo that rises meanwhile does no harm.
             look = self._bus.frames + min(missing / 2, _LOOK_SECONDS * self._bus.rate)
             self._incomplete = (run, position_beats, look)
             return None
         frames = np.array([self._bus.frame_at(moment) for moment in moments.tolist()])
-        return window, self._sound(frames, self._bus.frame_at(run.start_seconds))
+        samples = self._samples(
+            frames, self._bus.frame_at(run.start_seconds), self._bus.frame_at(last_seconds)
+        )
+        if samples is None:
+            return window, None
+        first = math.floor(frames[0])
+        step_seconds = tuple(((frames - first) / self._bus.rate).tolist())
+        is_part = _is_part(run, grid, window)
+        return window, Sound(samples, first, step_seconds, until_beats, is_part)
 
     def _is_too_soon(self, run: Run, position_beats: float) -> bool:
         if self._incomplete is None:
@@ -193,20 +224,21 @@ class Hearing:
         same_run, same_position, look = self._incomplete
         return run is same_run and position_beats == same_position and self._bus.frames < look
 
-    def _sound(self, frames: NDArray[np.float64], start_frame: float) -> Sound | None:
+    def _samples(
+        self, frames: NDArray[np.float64], start_frame: float, end_frame: float
+    ) -> NDArray[np.float32] | None:
+        """What was heard of a window: silent where the song was elsewhere; None if it was lost."""
         first, last = math.floor(frames[0]), math.ceil(frames[-1]) + 1
-        begin = math.floor(start_frame)
-        if self._bus.epoch > 1 and max(first, begin) < self._bus.epoch_first_frame:
+        begin = max(first, math.floor(start_frame))
+        end = min(last, math.ceil(end_frame) + 1)
+        if self._bus.epoch > 1 and begin < self._bus.epoch_first_frame:
             return None
+        samples = np.zeros(last - first, dtype=np.float32)
         try:
-            samples = self._bus.audio(first, last - first)
+            samples[begin - first : end - first] = self._bus.audio(begin, end - begin)
         except ValueError:  # it is no longer kept
             return None
-        if begin > first:
-            # What sounded when the song was elsewhere belongs to another place.
-            samples = samples.copy()
-            samples[: begin - first] = 0.0
-        return Sound(samples, first, tuple(((frames - first) / self._bus.rate).tolist()))
+        return samples
 
     def ask(
         self,
@@ -222,10 +254,27 @@ class Hearing:
 
         A silent window is known at once.
         """
-        memory.hear(window, sound)
+        if memory.hear(window, sound):
+            self._ask(window, sound, memory, controls, now_seconds, within_seconds)
+
+    def ask_again(self, memory: SongMemory, place: Place, controls: Controls, now: float) -> None:
+        """Have the notes of a remembered place made anew; nobody waits for them."""
+        remembered = memory.sound_at(place)
+        if remembered is not None:
+            self._ask(*remembered, memory, controls, now, PATIENT_SECONDS)
+
+    def _ask(
+        self,
+        window: Window,
+        sound: Sound,
+        memory: SongMemory,
+        controls: Controls,
+        now_seconds: float,
+        within_seconds: float,
+    ) -> None:
         composer = controls.composer
         if np.abs(sound.samples).max(initial=0.0) < _SILENCE_PEAK:
-            memory.learn(Played(window, (), composer, is_silent=True))
+            memory.learn(Played(window, (), composer, is_silent=True, is_part=sound.is_part))
             return
         if self._engine is None or within_seconds <= 0:
             return
@@ -245,7 +294,7 @@ class Hearing:
             "generate", content, (samples,), now_seconds=now_seconds, within_seconds=within_seconds
         )
         self._asked[request] = _Asked(
-            window, composer, now_seconds, memory,
+            window, sound, composer, now_seconds, within_seconds, memory,
             self._heard_beats(window, sound), self._loudness(window, sound),
         )  # fmt: skip
 
@@ -277,37 +326,59 @@ class Hearing:
         )
         return loudness_of_steps(sound.samples, self._bus.rate, sixteenths)
 
-    def ask_again(self, memory: SongMemory, place: Place, controls: Controls, now: float) -> None:
-        """Have the notes of a remembered place made anew; nobody waits for them."""
-        remembered = memory.sound_at(place)
-        if remembered is not None:
-            self.ask(*remembered, memory, controls, now_seconds=now, within_seconds=PATIENT_SECONDS)
-
     def take(self, replies: Iterable[Message], now_seconds: float) -> None:
         """Keep what the engine answered to windows; other messages are not ours."""
         was_asleep = now_seconds - self._taken_seconds > _ASLEEP_SECONDS
         self._taken_seconds = now_seconds
         for reply in replies:
             asked = self._asked.pop(reply.id, None)
-            if asked is None or reply.type != "ok":
+            if asked is None:
+                continue
+            if reply.type != "ok":
+                asked.memory.fail(asked.window, asked.composer)
+                if reply.content.get("code") == "late" and not was_asleep:
+                    # It would have taken longer than it had, however soon that was known.
+                    self._seconds.append(max(now_seconds - asked.seconds, asked.within_seconds))
                 continue
             content = reply.content
             if not was_asleep:
                 self._seconds.append(now_seconds - asked.seconds)
             self.windows_done += 1
-            notes = tuple(notes_of(content["notes"]))
-            heard = (asked.heard_beats, asked.loudness)
+            self.missed_in_a_row = 0
+            notes = self._begun(notes_of(content["notes"]), asked)
+            heard = (asked.heard_beats, asked.loudness, asked.sound.is_part)
             asked.memory.learn(
                 Played(asked.window, notes, asked.composer, content["silent"], *heard)
             )
             self._say(
                 asked.window, "silent" if content["silent"] else "done", asked.composer,
                 notes=len(notes), took_seconds=content["took_seconds"],
+                rows=self._rows(asked.window, notes),
             )  # fmt: skip
+
+    def _begun(self, notes: Iterable[StepNote], asked: _Asked) -> tuple[StepNote, ...]:
+        """The notes that begin before the song left the window."""
+        assert self.model is not None
+        beats = asked.window.step_positions(self.model.steps).tolist()
+        until_beats = asked.sound.until_beats
+        return tuple(note for note in notes if beats[note.onset_step] < until_beats)
+
+    def _rows(self, window: Window, notes: Iterable[StepNote]) -> list[list[Any]]:
+        """For whoever watches: onset, duration, pitch and velocity of what a window plays."""
+        assert self.model is not None
+        first_beats, last_beats = place_of(window)
+        beats = window.step_positions(self.model.steps).tolist()
+        return [
+            [beats[note.onset_step], beats[note.end_step] - beats[note.onset_step],
+             note.pitch, note.velocity]
+            for note in notes
+            if first_beats <= beats[note.onset_step] + _SAME_BEATS < last_beats
+        ]  # fmt: skip
 
     def miss(self, window: Window, controls: Controls) -> None:
         """Count a window that has no notes when they are due: silence for that window."""
         self.windows_missed += 1
+        self.missed_in_a_row += 1
         reason = "its notes were not there in time" if self._engine else "there is no engine"
         self._say(window, "missed", controls.composer, reason=reason)
 
@@ -315,3 +386,16 @@ class Hearing:
         start_beats = place_of(window)[0]
         content = {"start_beats": start_beats, "result": result, "composer": composer}
         self._tell("window", {**content, **more})
+
+
+def _is_part(run: Run, grid: BeatGrid, window: Window) -> bool:
+    """Whether a run heard less of a window's place than the song is to play of it."""
+    first, last = place_of(window)
+    if run.loop is not None and run.loop[0] <= run.start_beats < run.loop[1]:
+        first, last = max(first, run.loop[0]), min(last, run.loop[1])
+    starts_late = grid.seconds_at(first) < run.start_seconds - _SAME_PLACE_SECONDS
+    ends_early = (
+        run.end_seconds is not None
+        and grid.seconds_at(last) > run.end_seconds + _SAME_PLACE_SECONDS
+    )
+    return starts_late or ends_early

@@ -5,6 +5,7 @@ Opening a device can take a second and more, so that a thread of its own does it
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,9 +13,15 @@ from collections.abc import Callable
 from sidekeys_bridge.audio_block import AudioInput, Block
 from sidekeys_engine.errors import InputError
 
+_log = logging.getLogger(__name__)
+
 _RETRY_SECONDS = 1.0
 _WATCH_SECONDS = 0.1
 _CLOSING_SECONDS = 5.0  # a driver that hangs in closing must not hang the program
+_FAILED = (
+    "The input failed in a way that was not expected ({fault!r}); it is tried again every second, "
+    "or choose another one."
+)
 
 
 class InputKeeper:
@@ -101,10 +108,20 @@ class InputKeeper:
                 self._wake.wait(_WATCH_SECONDS)
         except InputError as error:
             self._tell(str(error), chosen)
+        except Exception as fault:  # whatever a driver raises, the next try may do better
+            _log.exception("the input failed")
+            self._tell(_FAILED.format(fault=fault), chosen)
         finally:
             self._input = None
             if opened is not None:
-                opened.close()
+                self._close(opened, chosen)
+
+    def _close(self, opened: AudioInput, chosen: int) -> None:
+        try:
+            opened.close()
+        except Exception as fault:
+            _log.exception("the input could not be closed")
+            self._tell(_FAILED.format(fault=fault), chosen)
 
     def _tell(self, problem: str | None, chosen: int) -> None:
         with self._lock:

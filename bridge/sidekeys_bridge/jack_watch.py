@@ -14,6 +14,8 @@ import contextlib
 import ctypes
 import functools
 import itertools
+import threading
+import weakref
 from pathlib import Path
 from types import TracebackType
 
@@ -23,14 +25,28 @@ _IS_OUTPUT = 0x02  # JackPortIsOutput
 _AUDIO = b"32 bit float mono audio"  # JACK_DEFAULT_AUDIO_TYPE
 
 
+class _Server:
+    """What the open clients of this process have in common: they lose it together."""
+
+    has_ended = False
+
+
+_opening = threading.Lock()
+
+
 class JackWatch:
     """A JACK client without ports that looks on.
+
+    Whoever has other clients in JACK has one of these, too, and closes it last: while one is open
+    whose server has ended, no other is opened. For libjack crashes, or takes new clients away, if
+    what belonged to the server before is closed after something was opened in the next one.
 
     Args:
         name: what the client is called; JACK appends a number where the name is taken.
 
     Raises:
-        ConnectionError: no JACK server runs, or this machine has no libjack.
+        ConnectionError: no JACK server runs, or this machine has no libjack, or something of ours
+            still belongs to a server that has ended.
     """
 
     def __init__(self, name: str = "Sidekeys watch") -> None:
@@ -38,19 +54,28 @@ class JackWatch:
         if library is None:
             raise ConnectionError("this machine has no libjack")
         self._library = library
-        status = ctypes.c_int()
-        self._client: int | None = library.jack_client_open(
-            name.encode(), _NO_START_SERVER, ctypes.byref(status)
-        )
-        if not self._client:
-            raise ConnectionError("no JACK server runs")
         self._ended_at = ctypes.c_int64(0)  # C's `time` writes to it when the server ends
-        library.jack_on_shutdown(self._client, _c_function("time"), ctypes.byref(self._ended_at))
+        self._client: int | None = None
+        with _opening:
+            servers = [watch._server for watch in _watches if not watch.ended]
+            if len(servers) < len(_watches):
+                raise ConnectionError("something still belongs to a JACK server that has ended")
+            self._server: _Server = servers[0] if servers else _Server()
+            self._client = library.jack_client_open(
+                name.encode(), _NO_START_SERVER, ctypes.byref(ctypes.c_int())
+            )
+            if not self._client:
+                raise ConnectionError("no JACK server runs")
+            ended_at = ctypes.byref(self._ended_at)
+            library.jack_on_shutdown(self._client, _c_function("time"), ended_at)
+            _watches.add(self)
 
     @property
     def ended(self) -> bool:
         """Whether the server has ended, or has thrown this program out."""
-        return self._ended_at.value != 0
+        if self._ended_at.value != 0:  # one client is told first
+            self._server.has_ended = True
+        return self._server.has_ended
 
     @property
     def period_seconds(self) -> float:
@@ -79,6 +104,7 @@ class JackWatch:
         client, self._client = self._client, None
         if client is not None:
             self._library.jack_client_close(client)
+            _watches.discard(self)
 
     def __enter__(self) -> JackWatch:
         return self
@@ -90,6 +116,10 @@ class JackWatch:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+_watches: weakref.WeakSet[JackWatch] = weakref.WeakSet()
+"""Those that are open."""
 
 
 def jack_runs() -> bool:

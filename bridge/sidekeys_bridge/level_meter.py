@@ -55,16 +55,15 @@ class LevelMeter:
         """Take in what came last.
 
         Args:
-            samples: (frames,) or (frames, channels) float32; the loudest channel's peak counts.
+            samples: (frames,) or (frames, channels) float32, finite; the loudest channel's peak
+                counts.
             rate: frames a second.
             now_seconds: monotonic.
         """
         if samples.size == 0:
             return
         flat = samples.reshape(-1)
-        # NaN from a broken driver is shown as silence and must not stay in the mean for good.
         power = float(np.dot(flat, flat)) / flat.size
-        power = power if math.isfinite(power) else 0.0
         forget = math.exp(-len(samples) / rate / _RMS_SECONDS)
         self._power = forget * self._power + (1 - forget) * power
         self._heard_seconds = now_seconds

@@ -27,6 +27,7 @@ from sidekeys_engine.protocol import Message
 ECHO, LOOP = "echo", "loop"
 MODES = (ECHO, LOOP)
 _SAME_BEATS = 1e-3
+_MOST_MISSED = 4  # windows in a row: it is no accident any more
 _LAST_CUT_SECONDS = 1.0  # how long the sound of a stretch may come after its end
 
 
@@ -39,7 +40,7 @@ class Live:
         piano: gets the notes.
         controls: who plays, and how.
         tell: is told of runs and windows.
-        on_note: is told of every note that is handed over, and again when its end moves.
+        on_note: see `Performance`.
         kept: see `Hearing`.
 
     Attributes:
@@ -91,6 +92,7 @@ class Live:
                     for window in missing:
                         self.hearing.miss(window, self.controls)
                 performance.hand_over(now_seconds, self.controls)
+        self._fall_back()
         self._catch_up(now_seconds)
 
     def _follow(self, now_seconds: float) -> None:
@@ -112,7 +114,10 @@ class Live:
         )
 
     def _hear(self, now_seconds: float) -> None:
-        """Send every window to the engine of which the last sample is here."""
+        """Send every window to the engine of which the last sample is here.
+
+        A stretch that has ended is heard to its end: its places will come back.
+        """
         if self._ended is not None:
             stretch, position, player = self._ended
             position = self._hear_from(stretch, position, player, now_seconds)
@@ -158,6 +163,15 @@ class Live:
             self._next = self._performance(ahead, ahead.start_beats + _SAME_BEATS)
             self._now.end_at(ahead.after_beats, ahead.start_seconds)
 
+    def _fall_back(self) -> None:
+        """Follow further behind where the machine has become too slow for the delay we chose."""
+        if self._stretch is None or self.delay is None or self._wanted_delay is not None:
+            return
+        if self._mode == ECHO and self.hearing.missed_in_a_row >= _MOST_MISSED:
+            if self._chosen_delay(self._stretch).beats > self.delay.beats:
+                self.restart()
+            self.hearing.missed_in_a_row = 0
+
     def _catch_up(self, now_seconds: float) -> None:
         """Let a new composer play what the loop has heard before, what comes next first."""
         if self._mode != LOOP or self.hearing.is_busy:
@@ -172,10 +186,12 @@ class Live:
 
     def _leave(self, ended: Stretch, stretch: Stretch | None) -> None:
         """The song left a stretch: what was foreseen goes on, and all else falls silent."""
-        if self._mode == LOOP and self._now is not None:
+        assert self._now is not None
+        if self._mode == LOOP:
             self._ended = (ended, self._cut_beats, self._now)
         if self._wraps.has_come(stretch) and self._next is not None and stretch is not None:
             self._next.stretch = stretch
+            self._now.give_way(stretch.start_seconds)
             self._now, self._next = self._next, None
             self._stretch = None
         else:
@@ -196,7 +212,7 @@ class Live:
             self.delay.cut,
             position,
             self.hearing.model,
-            self.memory if self._mode == LOOP else SongMemory(),
+            self.memory if self._mode == LOOP else SongMemory(most_sound_bytes=0),
             self._piano,
             self._on_note,
             self._ear,

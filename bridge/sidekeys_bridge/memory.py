@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,8 @@ from sidekeys_engine.beat_grid import Window
 from sidekeys_engine.loudness import Decibels
 from sidekeys_engine.note_tokens import StepNote
 
-# About 40 MB of sound at the embedded checkpoint's rate and 120 beats a minute.
-_MOST_SOUNDS = 160
+MOST_SOUND_BYTES = 24_000_000
+"""Of the sounds that a loop keeps: some four minutes of a song, at the usual rate."""
 _MOST_PLACES = 4096
 
 
@@ -28,11 +28,16 @@ class Sound:
         samples: (samples,) mono.
         first_frame: number of the first one on the bus.
         step_seconds: moments of the steps, from the first sample on.
+        until_beats: the song position where the song stopped, jumped or wrapped; what the sound has
+            from there on is silence, and no note begins there.
+        is_part: not all of the window's place was heard, so far as the song is to play there.
     """
 
     samples: NDArray[np.float32]
     first_frame: int
     step_seconds: tuple[float, ...]
+    until_beats: float = math.inf
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Played:
         heard_beats: the song position where it begins to sound; before that a pianist waits, if
             nothing has sounded yet.
         loudness: of the window's sixteenths, in dB; None where notes have velocities of their own.
+        is_part: as that of the sound they were made from.
     """
 
     window: Window
@@ -55,40 +61,62 @@ class Played:
     is_silent: bool = False
     heard_beats: float = -math.inf
     loudness: Decibels | None = None
+    is_part: bool = False
 
 
 class SongMemory:
     """Notes by place, the latest of each; and the sounds, so that another composer can play them.
 
-    Only so many sounds are kept: those heard or played longest ago go first.
+    No two places overlap: what was heard last says how the windows lie. A place that was heard in
+    part takes nothing from one that was heard whole.
+
+    Args:
+        most_sound_bytes: how much sound is kept; what was heard longest ago goes first.
     """
 
-    def __init__(self, *, most_sounds: int = _MOST_SOUNDS) -> None:
+    def __init__(self, *, most_sound_bytes: int = MOST_SOUND_BYTES) -> None:
         self._played: OrderedDict[Place, Played] = OrderedDict()
         self._sounds: OrderedDict[Place, tuple[Window, Sound]] = OrderedDict()
-        self._most_sounds = most_sounds
+        self._failed: dict[Place, str] = {}  # the composer whose notes could not be made
+        self._most_sound_bytes = most_sound_bytes
+        self._sound_bytes = 0
 
-    def __len__(self) -> int:
-        return len(self._played)
+    def hear(self, window: Window, sound: Sound) -> bool:
+        """Keep the sound of a window, in place of what was there, and of what lies across it.
 
-    def hear(self, window: Window, sound: Sound) -> None:
-        """Keep the sound of a window, the latest of its place."""
+        Returns:
+            Whether notes are to be made of it.
+        """
         place = place_of(window)
+        if sound.is_part and self._is_whole(place):
+            return False
+        for other in _across(self._sounds, place):
+            self._forget_sound(other)
         self._sounds[place] = (window, sound)
-        self._sounds.move_to_end(place)
-        while len(self._sounds) > self._most_sounds:
-            self._sounds.popitem(last=False)
+        self._sound_bytes += sound.samples.nbytes
+        while self._sound_bytes > self._most_sound_bytes:
+            self._forget_sound(next(iter(self._sounds)))
+        return True
 
     def learn(self, played: Played) -> None:
         """Keep the notes of a window, in place of what was there, and of what lies across it."""
-        start, end = place = place_of(played.window)
-        if place not in self._played:
-            for other in [p for p in self._played if p[0] < end and start < p[1]]:
-                del self._played[other]
+        place = place_of(played.window)
+        known = self._played.get(place)
+        if played.is_part and known is not None and not known.is_part:
+            return
+        if any(other != place for other in _across(self._sounds, place)):
+            return  # the windows lie elsewhere meanwhile
+        for other in _across(self._played, place):
+            del self._played[other]
         self._played[place] = played
-        self._played.move_to_end(place)
         while len(self._played) > _MOST_PLACES:
             self._played.popitem(last=False)
+
+    def fail(self, window: Window, composer: str) -> None:
+        """The notes of a window could not be made; that is not tried again until it is heard."""
+        place = place_of(window)
+        if place in self._sounds:
+            self._failed[place] = composer
 
     def at(self, window: Window) -> Played | None:
         """What is played in a window, if it is known."""
@@ -99,18 +127,35 @@ class SongMemory:
         return self._sounds.get(place)
 
     def outdated(self, composer: str) -> Iterator[Place]:
-        """Places with a sound whose notes are of another composer, or not there, in song order."""
+        """Places with a sound of which this composer has made no notes, in song order."""
         return (
             place
             for place in sorted(self._sounds)
-            if (played := self._played.get(place)) is None or played.composer != composer
+            if ((played := self._played.get(place)) is None or played.composer != composer)
+            and self._failed.get(place) != composer
         )
-
-    def places(self) -> Sequence[Place]:
-        """Where notes are known, in song order."""
-        return sorted(self._played)
 
     def forget(self) -> None:
         """Start over."""
         self._played.clear()
         self._sounds.clear()
+        self._failed.clear()
+        self._sound_bytes = 0
+
+    def _is_whole(self, place: Place) -> bool:
+        """Whether all of a place is known."""
+        played, heard = self._played.get(place), self._sounds.get(place)
+        return (played is not None and not played.is_part) or (
+            heard is not None and not heard[1].is_part
+        )
+
+    def _forget_sound(self, place: Place) -> None:
+        _, sound = self._sounds.pop(place)
+        self._failed.pop(place, None)
+        self._sound_bytes -= sound.samples.nbytes
+
+
+def _across(places: Iterable[Place], place: Place) -> list[Place]:
+    """Those that overlap a place, itself among them."""
+    start, end = place
+    return [other for other in places if other[0] < end and start < other[1]]

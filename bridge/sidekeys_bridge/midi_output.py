@@ -9,18 +9,16 @@ from typing import Any, Protocol
 from sidekeys_bridge.jack_watch import JackWatch
 from sidekeys_bridge.midi_system import (
     MidiSystem,
+    PortLostError,
     choose_system,
     close_port,
     find_port,
     rtmidi_error,
+    server_ended,
 )
 from sidekeys_engine.errors import InputError
 
 PORT_NAME = "Sidekeys"
-
-
-class PortLostError(ConnectionError):
-    """A port that was open cannot be played into any more; the message says why, in words."""
 
 
 class MidiPort(Protocol):
@@ -83,9 +81,9 @@ class MidiOutput:
         self._open()
 
     @property
-    def system(self) -> str:
-        """The MIDI system's title, such as "JACK"."""
-        return self._system.title
+    def system(self) -> MidiSystem:
+        """The MIDI system that it is a port of."""
+        return self._system
 
     @property
     def lead_seconds(self) -> float:
@@ -190,7 +188,7 @@ class MidiOutput:
     def _lost(self) -> PortLostError:
         if self._client is None:
             return PortLostError(f"the MIDI port {self.name!r} is closed.")
-        return PortLostError("the JACK server has ended; start it again, the port returns with it.")
+        return server_ended()
 
 
 def output_ports(api: str = "auto", *, platform: str = sys.platform) -> tuple[str, ...]:

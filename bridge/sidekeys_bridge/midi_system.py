@@ -21,6 +21,10 @@ _NO_SYSTEM = (
 )
 
 
+class PortLostError(ConnectionError):
+    """A port that was open is of no use any more; the message says why, in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class MidiSystem:
     """A way to reach other programs' MIDI ports.
@@ -148,6 +152,11 @@ def close_port(client: Any) -> None:
     """Close a MidiOut or MidiIn for good; under JACK its client would live on without delete."""
     client.close_port()
     client.delete()
+
+
+def server_ended() -> PortLostError:
+    """What a port of JACK that is left without its server raises."""
+    return PortLostError("the JACK server has ended; start it again, the port returns with it.")
 
 
 def rtmidi_error() -> type[Exception]:

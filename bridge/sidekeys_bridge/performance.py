@@ -25,6 +25,7 @@ _HANDOVER_SECONDS = 0.05
 _LOOK_SECONDS = 0.1  # the longest pause between looks for a window that is due
 _SAME_BEATS = 1e-3
 _KEY_UP_SECONDS = 0.002  # before another run begins
+_APART_SECONDS = 0.001  # moves of the pedal, so that they stay in order
 
 
 class Piano(Protocol):
@@ -60,6 +61,7 @@ class Sounding:
         due_seconds: the monotonic moment of its onset.
         off_seconds: that of its end.
         lag_seconds: how long before that the place it belongs to was heard; 0.0 in loop mode.
+        is_new: it was not told of before; else only its end has moved.
     """
 
     handle: int
@@ -68,13 +70,13 @@ class Sounding:
     due_seconds: float
     off_seconds: float
     lag_seconds: float
+    is_new: bool = True
 
 
 @dataclass(slots=True)
-class _Waiting:
+class _Taken:
     note: Note
-    is_open: bool  # its end may still move
-    sounding: Sounding | None = None
+    sounding: Sounding | None = None  # once it was handed over
 
 
 class Performance:
@@ -88,7 +90,8 @@ class Performance:
         model: the checkpoint.
         memory: what is played at each place.
         piano: gets the notes.
-        on_note: is told of every note that is handed over, and again when its end moves.
+        on_note: is told of every note that is handed over, and again when its end moves while it
+            sounds.
         ear: how loud the song usually is, by the performance before.
     """
 
@@ -112,10 +115,12 @@ class Performance:
         self._position = place_of(model.window_at(stretch.grid(), position_beats, cut))[0]
         self._look_seconds = -math.inf
         self._end_beats, self._end_seconds = math.inf, math.inf
-        self._waiting: dict[int, _Waiting] = {}
+        self._taken: dict[int, _Taken] = {}  # those to come, and those that sound
         self._heard_beats: float | None = None  # where the song began to sound
         self._phrasing = Phrasing(ear=ear or Ear())
         self._moves: list[PedalMove] = []
+        self._moved_seconds = -math.inf  # when the pedal moves last, of what was handed over
+        self._trodden: tuple[int, ...] = ()  # channels on which it then is down
 
     @property
     def position_beats(self) -> float:
@@ -130,8 +135,14 @@ class Performance:
     def end_at(self, position_beats: float, seconds: float) -> None:
         """Play nothing from a position on: another run begins there, at that moment."""
         self._end_beats, self._end_seconds = position_beats, seconds - _KEY_UP_SECONDS
-        self._moves = [move for move in self._moves if move.position_beats < position_beats]
-        self._moves.append(PedalMove(position_beats, False))
+        for taken in self._taken.values():
+            if taken.sounding is not None and taken.sounding.off_seconds > self._end_seconds:
+                self._move_end(taken, self._end_seconds)
+        self._add_moves([])
+
+    def give_way(self, seconds: float) -> None:
+        """Another run has begun at that moment, perhaps before this one was to end."""
+        self._tread(seconds - _KEY_UP_SECONDS, ())
 
     def play(self, now_seconds: float, controls: Controls) -> list[Window]:
         """Take the notes of each window that is about to sound; from here on they are committed.
@@ -187,7 +198,7 @@ class Performance:
         notes = [told.note for told in joined]
         played = express(notes, end_beats, grid, wanted, heard=heard, phrasing=self._phrasing)
         self._phrasing = played.phrasing
-        self._moves += [move for move in played.moves if move.position_beats < self._end_beats]
+        self._add_moves(played.moves)
         # A note that is not there was left out, or let go: it ends as it was to.
         found = (
             (told, played.by_strike.get((told.note.onset_beats, told.note.pitch)))
@@ -203,40 +214,53 @@ class Performance:
             is_before = note.onset_beats < begin - _SAME_BEATS
             is_past = self._due_seconds(grid, note.onset_beats) < now_seconds - _HANDOVER_SECONDS
             if not is_before and not is_past:
-                self._waiting[joined.number] = _Waiting(note, joined.is_open)
-        elif (waiting := self._waiting.get(joined.number)) is not None:
-            waiting.note, waiting.is_open = note, joined.is_open
-            if waiting.sounding is not None:
-                off_seconds = self._off_seconds(grid, note)
-                self._piano.extend(waiting.sounding.handle, off_seconds)
-                self._on_note(
-                    replace(waiting.sounding, note=self._moved(note), off_seconds=off_seconds)
-                )
+                self._taken[joined.number] = _Taken(note)
+        elif (taken := self._taken.get(joined.number)) is not None:
+            taken.note = note
+            if taken.sounding is not None:
+                self._move_end(taken, self._off_seconds(grid, note))
+
+    def _move_end(self, taken: _Taken, off_seconds: float) -> None:
+        """Let a note that was handed over end at another moment, if it was not left out as late."""
+        assert taken.sounding is not None
+        if self._piano.extend(taken.sounding.handle, off_seconds):
+            taken.sounding = replace(
+                taken.sounding, note=self._moved(taken.note), off_seconds=off_seconds, is_new=False
+            )
+            self._on_note(taken.sounding)
 
     def hand_over(self, now_seconds: float, controls: Controls) -> None:
         """Give the scheduler what is due soon."""
         grid = self.stretch.grid()
         self._hand_over_pedal(grid, now_seconds, controls)
-        for number, waiting in list(self._waiting.items()):
-            note = waiting.note
-            if waiting.sounding is not None:
-                if not waiting.is_open or self._off_seconds(grid, note) < now_seconds:
-                    del self._waiting[number]
+        for number, taken in list(self._taken.items()):
+            if taken.sounding is not None:
+                if taken.sounding.off_seconds < now_seconds:
+                    del self._taken[number]
                 continue
+            note = taken.note
             due_seconds = self._due_seconds(grid, note.onset_beats)
             if due_seconds > now_seconds + _HANDOVER_SECONDS:
                 continue
             off_seconds = self._off_seconds(grid, note)
             voice = controls.voices(note.pitch, note.velocity)
             if voice is None or off_seconds <= due_seconds:
-                del self._waiting[number]
+                del self._taken[number]
                 continue
             handle = self._piano.strike(due_seconds, off_seconds, *voice)
             lag_seconds = due_seconds - grid.seconds_at(note.onset_beats)
-            waiting.sounding = Sounding(
+            taken.sounding = Sounding(
                 handle, self._moved(note), voice, due_seconds, off_seconds, lag_seconds
             )
-            self._on_note(waiting.sounding)
+            self._on_note(taken.sounding)
+
+    def _add_moves(self, moves: list[PedalMove]) -> None:
+        """The pedal moves so from the first of these moves on, and is up when the run ends."""
+        first_beats = moves[0].position_beats if moves else math.inf
+        kept = [move for move in self._moves if move.position_beats < first_beats]
+        self._moves = [move for move in kept + moves if move.position_beats < self._end_beats]
+        if math.isfinite(self._end_beats):
+            self._moves.append(PedalMove(self._end_beats, False))
 
     def _hand_over_pedal(self, grid: BeatGrid, now_seconds: float, controls: Controls) -> None:
         while self._moves:
@@ -245,10 +269,21 @@ class Performance:
             if due_seconds > now_seconds + _HANDOVER_SECONDS:
                 return
             del self._moves[0]
-            if move.is_down and (controls.mute or due_seconds < now_seconds - _HANDOVER_SECONDS):
-                continue
-            for channel in controls.channels:
-                self._piano.pedal(due_seconds, move.is_down, channel)
+            if not move.is_down:
+                self._tread(due_seconds, ())
+            elif not controls.mute and due_seconds >= now_seconds - _HANDOVER_SECONDS:
+                self._tread(due_seconds, controls.channels)
+
+    def _tread(self, due_seconds: float, channels: tuple[int, ...]) -> None:
+        """Put the pedal down on these channels, and up on those where it is down."""
+        due_seconds = max(due_seconds, self._moved_seconds + _APART_SECONDS)
+        for channel in self._trodden:
+            if channel not in channels:
+                self._piano.pedal(due_seconds, False, channel)
+        for channel in channels:
+            if channel not in self._trodden:
+                self._piano.pedal(due_seconds, True, channel)
+        self._moved_seconds, self._trodden = due_seconds, channels
 
     def _due_seconds(self, grid: BeatGrid, position_beats: float) -> float:
         return grid.seconds_at(position_beats + self.lag_beats)

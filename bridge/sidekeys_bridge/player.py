@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from sidekeys_bridge.midi_output import MidiPort, PortLostError
+from sidekeys_bridge.midi_output import MidiPort
+from sidekeys_bridge.midi_system import PortLostError
 from sidekeys_bridge.realtime import request_realtime
 from sidekeys_bridge.scheduler import Scheduler
 from sidekeys_engine.errors import InputError
@@ -95,6 +96,7 @@ class Player:
         self._problem: str | None = None
         self._connected = True
         self._closing = self._closed = False
+        self._owed: list[bytes] = []  # what silences a lost port, once it is back
         self._notes_sent = 0
         # By bin, of the present minute and of the one before.
         self._late: Counter[int] = Counter()
@@ -129,14 +131,10 @@ class Player:
             self._scheduler.pedal(due_seconds, down, channel)
             self._wake.notify()
 
-    def panic(self, *, keep_tails: bool = False) -> None:
-        """Drop all that waits and silence all that sounds, before this returns.
-
-        Args:
-            keep_tails: see `Scheduler.panic`.
-        """
+    def panic(self) -> None:
+        """Drop all that waits and silence all that sounds, before this returns."""
         with self._wake:
-            self._send(self._scheduler.panic(keep_tails=keep_tails))
+            self._send(self._scheduler.panic())
 
     def take_dropped(self) -> list[int]:
         """Handles of the notes left out as late since the last call."""
@@ -216,10 +214,11 @@ class Player:
             # Whatever it was, nothing may ring on, and the thread must live.
             words = f"the MIDI sender failed ({error!r}) and fell silent; it goes on by itself."
             self._problem = words
+            releases = self._scheduler.panic()
             try:
-                self._send(self._scheduler.panic())
+                self._send(releases)
             except Exception:
-                self._lose(words)
+                self._lose(words, releases)
             self._wake.wait(_AFTER_FAILURE_SECONDS)
 
     def _wait(self) -> None:
@@ -251,13 +250,14 @@ class Player:
                 self._port.send(message)
                 self._notes_sent += message[0] & 0xF0 == 0x90
         except PortLostError as error:
-            self._lose(str(error))
+            self._lose(str(error), messages)
 
-    def _lose(self, problem: str) -> None:
-        """Go on without a port; nobody hears what sounds, so it is forgotten."""
+    def _lose(self, problem: str, unsent: Sequence[bytes] = ()) -> None:
+        """Go on without a port. What sounded there may sound on: it is silenced at its return."""
         self._connected = False
         self._problem = problem
-        self._scheduler.panic()
+        releases = filter(_is_release, (*self._owed, *unsent, *self._scheduler.panic()))
+        self._owed = list(dict.fromkeys(releases))
         self._next_check_seconds = self._clock() + _CHECK_SECONDS
 
     def _look_after_port(self) -> None:
@@ -279,7 +279,8 @@ class Player:
                 self._problem = str(error)
                 return
             self._connected, self._problem = True, None
-            self._scheduler.panic()
+            owed, self._owed = self._owed, []
+            self._send([*owed, *self._scheduler.panic()])
         if self._fixed_lead_seconds is None:
             self._lead_seconds = self._port.lead_seconds
 
@@ -299,6 +300,11 @@ class Player:
         return Lateness(
             _late_ms(late, 0.5 * count), _late_ms(late, 0.99 * count), late[-1][0] * _BIN_MS, count
         )
+
+
+def _is_release(message: bytes) -> bool:
+    """Whether a message ends something: a note-off, a pedal that goes up, all notes off."""
+    return message[0] & 0xF0 != 0x90 and message[2] == 0
 
 
 def _late_ms(late: Sequence[tuple[int, int]], rank: float) -> float:

@@ -176,20 +176,20 @@ class Scheduler:
                 messages += self._pedal_now(event.channel, down=event.rank == _PEDAL_DOWN)
         return messages
 
-    def panic(self, *, keep_tails: bool = False) -> list[bytes]:
+    def panic(self) -> list[bytes]:
         """Drop all that waits; return what silences all that sounds.
 
         Every sounding note gets its note-off and every held pedal goes up. Each channel that was
         ever played on gets pedal up, "all notes off" and "all sound off", however often this is
         called: who presses a panic button twice wants to hear that it does something.
-
-        Args:
-            keep_tails: leave the last two out, so that the instrument's release and reverb ring on.
         """
         messages = [self._release_now(handle) for handle in list(self._sounding.values())]
-        channels = sorted(self._pedals_down if keep_tails else self._channels_used)
-        ends = (_SUSTAIN,) if keep_tails else (_SUSTAIN, _ALL_NOTES_OFF, _ALL_SOUND_OFF)
-        messages += [_control_change(channel, end, 0) for channel in channels for end in ends]
+        ends = (_SUSTAIN, _ALL_NOTES_OFF, _ALL_SOUND_OFF)
+        messages += [
+            _control_change(channel, end, 0)
+            for channel in sorted(self._channels_used)
+            for end in ends
+        ]
         self._events.clear()
         self._notes.clear()
         self._pedals_down.clear()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sidekeys_bridge.controls import Controls
+from sidekeys_bridge.controls import CONTROLS, Controls
 from sidekeys_engine.atomic_file import check_readable, check_writable, shown_path
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.notes import Meter
@@ -27,6 +28,8 @@ MODES = ("echo", "loop")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 SLOWEST_BPM, FASTEST_BPM = 30.0, 300.0
 LONGEST_DELAY_BEATS = 64
+PANEL_PORT = 7353
+_LOWEST_PORT, _HIGHEST_PORT = 1024, 65535
 _LARGEST_FILE = 1 << 20
 _METER = re.compile(r"\s*(\d{1,2})\s*/\s*(\d{1,2})\s*")
 
@@ -48,6 +51,10 @@ class Settings:
         midi_port: an existing MIDI port to play into, instead of a virtual one.
         sync_port: an existing MIDI port to follow, instead of a virtual one.
         panel: whether the control panel is served.
+        port: where it is served; the usual one, or the next that is free, for None.
+        host: the address that it is served at; others than this machine reach it only if it is not
+            the loopback address.
+        browser: whether it is opened in a browser at the start.
         record: a .mid to write at the end, of all that was played.
         keep_windows: a folder for the sound of every window, to find out why it was played so.
         engine: connection file of an engine that runs already, instead of one of our own.
@@ -69,6 +76,9 @@ class Settings:
     midi_port: str | None = None
     sync_port: str | None = None
     panel: bool = True
+    port: int | None = None
+    host: str = "127.0.0.1"
+    browser: bool = True
     record: Path | None = None
     keep_windows: Path | None = None
     engine: Path | None = None
@@ -83,6 +93,7 @@ def read_settings(
     *,
     config: Path | None = None,
     controls: Mapping[str, Any] = MappingProxyType({}),
+    skipped: Collection[str] = (),
 ) -> Settings:
     """Settings from defaults, then the TOML file, then flags; the last one wins.
 
@@ -90,6 +101,7 @@ def read_settings(
         flags: what the command line says, by the names in `OPTIONS`; None where it says nothing.
         config: a TOML file with the same names as keys, and a table [controls].
         controls: changes of controls that the command line asks for.
+        skipped: names in `OPTIONS` whose values in the file are not looked at.
 
     Raises:
         InputError: anything that cannot be used, with the name of the flag or key, and what it may
@@ -98,7 +110,7 @@ def read_settings(
     found: dict[str, Any] = {}
     changes: dict[str, Any] = {}
     if config is not None:
-        found, changes = _read_file(config)
+        found, changes = _read_file(config, skipped)
     here = Path.cwd()
     for name, value in flags.items():
         if value is not None:
@@ -126,30 +138,75 @@ def changed_controls(before: Controls, changes: Mapping[str, Any]) -> Controls:
     return replace(before, **named)
 
 
-def _read_file(config: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def settings_file(platform: str = sys.platform) -> Path:
+    """The file that `sidekeys setup` writes and `sidekeys start` reads; it may not be there.
+
+    Args:
+        platform: as `sys.platform`.
+    """
+    home = Path.home()
+    if platform == "win32":
+        folder = Path(os.environ.get("APPDATA") or home / "AppData" / "Roaming") / "Sidekeys"
+    elif platform == "darwin":
+        folder = home / "Library" / "Application Support" / "Sidekeys"
+    else:
+        folder = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "sidekeys"
+    return folder / "settings.toml"
+
+
+def _read_file(config: Path, skipped: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings and the controls of a TOML file."""
     check_readable(config)
     shown = shown_path(config)
     if config.stat().st_size > _LARGEST_FILE:
         raise InputError(f"{shown} is too large for a file of settings; give another one.")
     try:
-        content = tomllib.loads(config.read_bytes().decode("utf-8-sig"))
+        text = config.read_bytes().decode("utf-8-sig")
+        content = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{shown} is no TOML: {error}; mend it.") from error
     controls = content.pop("controls", {})
     if not isinstance(controls, dict):
-        raise InputError(f"{shown}: controls must be a table, [controls].")
+        raise InputError(
+            f"{shown}{_line_of('controls', text)}: controls must be a table, [controls]."
+        )
     found = {}
     for key, value in content.items():
+        where = f"{shown}{_line_of(key, text)}"
         name = key.replace("-", "_")
         if name not in OPTIONS or name == "json":
             known = ", ".join(name for name in OPTIONS if name != "json")
-            raise InputError(f"{shown}: there is no setting {key!r}; there are {known}.")
+            raise InputError(f"{where}: there is no setting {key!r}; there are {known}.")
         option = OPTIONS[name]
         if option.field in found:
-            raise InputError(f"{shown}: {key} is there twice; leave one out.")
-        found[option.field] = option.checked(value, config.resolve().parent, f"{shown}: {key}")
+            raise InputError(f"{where}: {key} is there twice; leave one out.")
+        if name in skipped:
+            continue
+        found[option.field] = option.checked(value, config.resolve().parent, f"{where}: {key}")
+    for name, value in controls.items():
+        _check_control(name, value, f"{shown}{_line_of(name, text)}")
     return found, controls
+
+
+def _check_control(name: str, value: object, where: str) -> None:
+    """Whether a control may be so by itself; whether all may be so together is told later."""
+    known = {control.name: control for control in CONTROLS}.get(name.strip().replace("-", "_"))
+    try:
+        if known is None:
+            Controls().with_change(name, value)  # which says what there is
+        else:
+            known.checked(value)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _line_of(key: str, text: str) -> str:
+    """In which line of a TOML file a key is, in words; nothing where it is written unusually."""
+    begins = re.compile(rf"\s*\[?\s*[\"']?{re.escape(key)}[\"']?\s*[\]=]")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if begins.match(line):
+            return f", line {number}"
+    return ""
 
 
 # What single values mean. Each takes text and the folder that relative paths begin in.
@@ -215,6 +272,19 @@ def bpm_of(text: str) -> float:
             f"{text!r} is no tempo; give beats a minute from {SLOWEST_BPM:g} to {FASTEST_BPM:g}."
         )
     return bpm
+
+
+def port_of(text: str) -> int:
+    """A TCP port that any user may take.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not text.strip().isdecimal() or not _LOWEST_PORT <= int(text) <= _HIGHEST_PORT:
+        raise InputError(
+            f"{text!r} is no port; give a number from {_LOWEST_PORT} to {_HIGHEST_PORT}."
+        )
+    return int(text)
 
 
 def delay_of(text: str) -> int | None:
@@ -318,6 +388,9 @@ def _midi_file(text: str, folder: Path) -> Path:
     return _writable(text, folder)
 
 
+TRIED_ON_DISK = frozenset({"keep_windows", "record", "log_file"})
+"""Options whose reading makes a folder, or a file for a moment."""
+
 _OPTIONS = {
     "input": Option(
         "input",
@@ -363,7 +436,20 @@ _OPTIONS = {
     "device": Option("device", "where to compute", "DEVICE", choices=DEVICES),
     "midi_port": Option("midi_port", "play into this MIDI port; see `sidekeys ports`", "NAME"),
     "sync_port": Option("sync_port", "follow the clock on this MIDI port", "NAME"),
-    "panel": Option("panel", "open the control panel; this version has none yet"),
+    "panel": Option("panel", "serve the control panel"),
+    "port": Option(
+        "port",
+        f"where the panel is served; {PANEL_PORT}, or the next one that is free, by default",
+        "PORT",
+        read=lambda text, _: port_of(text),
+    ),
+    "host": Option(
+        "host",
+        "serve the panel at this address, so that a tablet on the same network may reach it; "
+        "127.0.0.1, this machine alone, by default",
+        "ADDRESS",
+    ),
+    "browser": Option("browser", "open the panel in a browser"),
     "record": Option(
         "record", "write what was played into this .mid at the end", "FILE", read=_midi_file
     ),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sidekeys_bridge.arguments import Parser
-from sidekeys_bridge.settings import OPTIONS, Settings, read_settings
+from sidekeys_bridge.settings import OPTIONS, Settings, read_settings, settings_file
 from sidekeys_engine.errors import InputError
 
 DESCRIPTION = (
@@ -29,13 +29,15 @@ def run(words: Sequence[str]) -> int:
 
 
 def settings_of(words: Sequence[str]) -> Settings:
-    """The settings that the arguments of `sidekeys start` ask for.
+    """The settings that the arguments of `sidekeys start`, and the file of settings, ask for.
 
     Raises:
         InputError: they cannot be used.
     """
-    given = vars(_parser().parse_args(words))
+    given = vars(start_parser().parse_args(words))
     config, changes = given.pop("config"), given.pop("control")
+    if config is None and settings_file().exists():
+        config = settings_file()
     return read_settings(given, config=config, controls=dict(map(_change, changes)))
 
 
@@ -46,7 +48,8 @@ def _change(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _parser() -> Parser:
+def start_parser() -> Parser:
+    """The parser of its arguments."""
     parser = Parser("start", DESCRIPTION)
     for name, option in OPTIONS.items():
         flag = f"--{name.replace('_', '-')}"
@@ -76,6 +79,6 @@ def _parser() -> Parser:
         metavar="FILE",
         type=Path,
         help="settings as TOML, with the names of these flags as keys and a table [controls]; "
-        "flags win",
+        "flags win. By default the file that `sidekeys setup` writes, if it is there",
     )
     return parser

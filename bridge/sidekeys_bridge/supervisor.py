@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sidekeys_bridge.engine_client import EngineClient
 from sidekeys_engine.connection import Connection
 from sidekeys_engine.errors import InputError
+from sidekeys_engine.protocol import Message, ProtocolError, error
 
 _ASK_SECONDS = 1.0
 _ASK_WHILE_LOADING_SECONDS = 0.1
@@ -29,6 +30,9 @@ _LIVED_WELL_SECONDS = 60.0
 _POLITE_SECONDS = 1.0
 _LOG_BYTES = 4096
 _PREFIX = "sidekeys: "
+_NOT_THERE = "The engine is just starting; try again in some seconds."
+# What a description has besides the checkpoint: these change while one plays.
+_PASSING = ("state", "problem", "generation_seconds")
 
 
 class Supervisor:
@@ -79,7 +83,8 @@ class Supervisor:
         self._connection: Connection | None = None
         self._watch: EngineClient | None = None
         self._question: str | None = None
-        self._loading: str | None = None
+        # A request to load a checkpoint, and who wants to know whether it is accepted.
+        self._loading: tuple[str, Callable[[Message], None]] | None = None
         self._misses = 0
         self._ask_at_seconds = 0.0
         self._is_dying = False
@@ -132,19 +137,33 @@ class Supervisor:
         events, self._events = self._events, []
         return events
 
-    def load(self, checkpoint: str, now_seconds: float) -> None:
-        """Let the engine play with another checkpoint, now and after its next start.
+    def load(
+        self, checkpoint: str, now_seconds: float, answered: Callable[[Message], None]
+    ) -> None:
+        """Let the engine play with another checkpoint; it goes on with the one before until then.
 
-        It goes on with the one before until the new one is warm; `problem` says if that fails.
+        Once it plays with it, the next engine starts with it, too. `problem` says if it cannot be
+        loaded.
+
+        Args:
+            checkpoint: which.
+            now_seconds: the time.
+            answered: is told by `poll` whether the engine has accepted it.
+
+        Raises:
+            ProtocolError: there is no engine to ask, or it has not answered the last time yet.
         """
-        self._checkpoint = checkpoint
-        if self._watch is not None:
-            self._loading = self._watch.request(
-                "load",
-                {"checkpoint": checkpoint},
-                now_seconds=now_seconds,
-                within_seconds=_ANSWER_SECONDS,
-            )
+        if self._watch is None:
+            raise ProtocolError("not-ready", _NOT_THERE)
+        if self._loading is not None:
+            raise ProtocolError("busy", "Another checkpoint was just asked for; try again soon.")
+        request = self._watch.request(
+            "load",
+            {"checkpoint": checkpoint},
+            now_seconds=now_seconds,
+            within_seconds=_ANSWER_SECONDS,
+        )
+        self._loading = (request, answered)
 
     def close(self) -> None:
         """End the engine, if it is ours: politely, then firmly. Safe to call twice."""
@@ -272,14 +291,18 @@ class Supervisor:
         for client in (self.client, self._watch):
             if client is not None:
                 client.close()
-        self.client = self._watch = self._connection = self._question = self._loading = None
+        self.client = self._watch = self._connection = self._question = None
+        if self._loading is not None:
+            (request, answered), self._loading = self._loading, None
+            answered(error(request, "cancelled", "The engine is gone."))
         self._ask_at_seconds = 0.0
 
     def _ask(self, watch: EngineClient, now_seconds: float) -> None:
         """Ask the engine how it is, and take its answer."""
         for answer in watch.poll(now_seconds):
-            if answer.id == self._loading and answer.is_error:
-                self.problem = str(answer.content["message"])
+            if self._loading is not None and answer.id == self._loading[0]:
+                (_, answered), self._loading = self._loading, None
+                answered(answer)
             if answer.id != self._question:
                 continue
             self._question = None
@@ -314,9 +337,12 @@ class Supervisor:
             assert self._connection is not None
             self.client = _client_of(self._connection)
             self._ready_since_seconds = now_seconds
+        was_ready = self.state == "ready"
         self._become(state)
-        if before is not None and before["checkpoint"] != description["checkpoint"]:
-            self._events.append("checkpoint")
+        if state == "ready":
+            self._checkpoint = description["checkpoint"]  # it can be loaded: the next one has it
+            if was_ready and before is not None and _lasting(before) != _lasting(description):
+                self._events.append("checkpoint")
 
     def _give_up(self, now_seconds: float) -> None:
         """Take the engine for hung: end ours, and begin anew with one of somebody else's."""
@@ -343,6 +369,11 @@ def _client_of(connection: Connection) -> EngineClient:
         events_endpoint=connection.events_endpoint,
         server_public_key=None if key is None else key.encode(),
     )
+
+
+def _lasting(description: Mapping[str, Any]) -> dict[str, Any]:
+    """What an engine plays with; a checkpoint may have changed under its name."""
+    return {key: value for key, value in description.items() if key not in _PASSING}
 
 
 def _has_no_memory(pid: int) -> bool:

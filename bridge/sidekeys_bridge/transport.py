@@ -46,6 +46,7 @@ class TransportState:
         meter: such as "4/4".
         beat: the song position in quarter notes.
         bar: the bar it lies in, from 1.
+        bar_start: where that begins, in quarter notes.
         loop: what repeats, in quarter notes; None where it is not known.
         stretch: the number of the present stretch; 0 while stopped.
         problem: what hinders it and what to do, or None. That auto finds nobody is none.
@@ -58,6 +59,7 @@ class TransportState:
     meter: str
     beat: float
     bar: int
+    bar_start: float
     loop: Loop | None
     stretch: int
     problem: str | None
@@ -146,6 +148,7 @@ class Transport:
             meter=str(bar.meter),
             beat=beat,
             bar=bar.number,
+            bar_start=bar.start_beats,
             loop=self._loop(),
             stretch=stretch.number if stretch else 0,
             problem=problem,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sidekeys_engine.beat_grid import BeatGrid, Cut, Window
@@ -17,9 +17,10 @@ Place = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A checkpoint as the live path sees it.
+    """A checkpoint as the live path sees it; the same one is as good on another engine.
 
     Attributes:
+        checkpoint: its name.
         steps: length of a window in steps.
         context_steps: steps that are heard before it.
         window_beats: length of a window in beats.
@@ -27,17 +28,19 @@ class Model:
         generation_seconds: how long the notes of a window take, as the engine measured.
     """
 
+    checkpoint: str
     steps: int
     context_steps: int
     window_beats: float
     has_velocity: bool
-    generation_seconds: float
+    generation_seconds: float = field(compare=False)
 
     @classmethod
     def described(cls, description: Mapping[str, Any]) -> Model:
         """From an engine's reply to `describe`."""
         steps = int(description["steps_per_window"])
         return cls(
+            checkpoint=str(description["checkpoint"]),
             steps=steps,
             context_steps=int(description["context_steps"]),
             window_beats=steps / int(description["steps_per_beat"]),

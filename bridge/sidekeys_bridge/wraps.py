@@ -35,6 +35,11 @@ class Ahead:
     meters: tuple[MeterChange, ...]
     end_seconds: float | None = None
 
+    @property
+    def loop(self) -> tuple[float, float]:
+        """The loop."""
+        return self.start_beats, self.after_beats
+
     def grid(self) -> BeatGrid:
         """Its beats in monotonic seconds, at the tempo of the loop's end."""
         beats = np.array([0.0, 1.0])

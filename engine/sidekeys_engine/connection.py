@@ -34,8 +34,14 @@ class Connection:
     version: str
     server_public_key: str | None = None
 
-    def write(self, path: Path) -> None:
+    def write(
+        self, path: Path, *, way_out: str = "give a place of your own with --connection"
+    ) -> None:
         """Write the file, whole or not at all, readable by its owner alone.
+
+        Args:
+            path: where.
+            way_out: what a user of this process can do if it cannot be written.
 
         Raises:
             InputError: it cannot be written.
@@ -52,8 +58,7 @@ class Connection:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise InputError(
-                f"Cannot write the connection file {path}: {error.strerror}; "
-                "give a place of your own with --connection."
+                f"Cannot write the connection file {path}: {error.strerror}; {way_out}."
             ) from error
 
     @classmethod

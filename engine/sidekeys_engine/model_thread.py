@@ -20,6 +20,7 @@ from sidekeys_engine.batching import (
 )
 from sidekeys_engine.composers import find_composer, in_order
 from sidekeys_engine.errors import InputError
+from sidekeys_engine.joining import rows_of
 from sidekeys_engine.messages import Message, error
 from sidekeys_engine.note_tokens import StepNote
 from sidekeys_engine.pianist import Pianist, Taste
@@ -338,7 +339,7 @@ class ModelThread:
                 continue
             self.counters.windows_done += 1
             content = {
-                "notes": [note_row(note) for note in notes],
+                "notes": rows_of(notes),
                 "silent": False,
                 "took_seconds": ended - started,
                 "queued_seconds": started - request.received_seconds,
@@ -371,15 +372,3 @@ def _played(loaded: Loaded, batch: list[WindowRequest]) -> list[list[StepNote]]:
         taste=taste,
         first_window=batch[0].window_number,
     )
-
-
-def note_row(note: StepNote) -> list[object]:
-    """A note as the protocol writes it."""
-    return [
-        note.onset_step,
-        note.end_step,
-        note.pitch,
-        note.velocity,
-        note.is_held_before,
-        note.is_held_after,
-    ]

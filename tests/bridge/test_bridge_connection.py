@@ -180,6 +180,14 @@ def test_a_folder_that_cannot_be_made_is_told_in_words(tmp_path: Path) -> None:
         pass
 
 
+def test_a_file_that_cannot_be_written_is_told_with_the_users_way_out(tmp_path: Path) -> None:
+    with claimed(tmp_path) as claim:
+        claim.path.mkdir()
+        with pytest.raises(InputError, match=r"Cannot write .*the variable SIDEKEYS_RUNTIME\.$"):
+            claim.announce(HERE)
+        claim.path.rmdir()
+
+
 def test_the_variable_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RUNTIME_VARIABLE, str(tmp_path / "here"))
     assert runtime_folder() == tmp_path / "here"

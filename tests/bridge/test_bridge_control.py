@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -33,6 +34,7 @@ from sidekeys_bridge.controls import CONTROLS
 from sidekeys_engine.notes import read_midi
 from sidekeys_engine.protocol import Message, pack
 
+EMBEDDED = Path(__file__).parents[2] / "engine" / "sidekeys_engine" / "weights"
 RATE = 44100
 PERIOD = 1024  # a shorter one is lost now and then where the DAW is written in Python
 BPM = 140.0  # faster than the song is, which takes less time
@@ -150,6 +152,49 @@ def test_a_watcher_is_told_what_happens_a_line_each(playing: Session):
         watcher.terminate()
 
 
+def test_a_watcher_is_told_what_was_heard_and_what_was_made_of_it(playing: Session):
+    told: dict[str, list[dict[str, Any]]] = {"heard": [], "window": [], "notes": []}
+    with ControlClient(find_bridge(playing.bridge.folder)) as client:
+        events = client.events(*told)
+        deadline = time.monotonic() + PATIENT_SECONDS
+        first_beats: float | None = None
+        # Until what the first window told of has been handed to the piano.
+        while first_beats is None or not any(
+            row[0] > first_beats + DELAY + WINDOW_BEATS
+            for event in told["notes"]
+            for row in event["notes"]
+        ):
+            assert time.monotonic() < deadline
+            event = events.wait(1.0)
+            if event is not None:
+                told[event.type].append(dict(event.content))
+            if first_beats is None and told["window"]:
+                first_beats = told["window"][0]["start_beats"]
+    rows = [row for window in told["window"] for row in window["rows"]]
+    for window in told["window"]:
+        assert len(window["rows"]) > 0
+        for onset, duration, _, velocity in window["rows"]:
+            assert window["start_beats"] - 0.01 <= onset < window["start_beats"] + WINDOW_BEATS
+            assert duration > 0
+            assert velocity is None or 1 <= velocity <= 127
+    # What is played is what was told, so many beats later; hands may leave some out.
+    told_keys = {(round(4 * onset), pitch) for onset, _, pitch, _ in rows}
+    played_keys = {
+        (round(4 * (row[0] - DELAY)), row[2])
+        for event in told["notes"]
+        for row in event["notes"]
+        if row[0] > first_beats + DELAY + 0.1
+    }
+    assert played_keys
+    assert played_keys <= told_keys
+    # A picture without gaps, of the sound before each of these moments.
+    assert len(told["heard"]) > 5
+    for before, after in itertools.pairwise(told["heard"]):
+        end_beats = before["start_beats"] + before["beats_per_column"] * len(before["columns"])
+        assert after["start_beats"] == pytest.approx(end_beats, abs=0.05)
+    assert max(max(bytes.fromhex(column)) for column in told["heard"][-1]["columns"]) > 100
+
+
 # What changes while it plays
 
 
@@ -196,6 +241,28 @@ def test_a_panic_releases_all_at_once_and_the_piano_goes_on(playing: Session):
     )
     assert not at_panic.sounding()
     assert before.is_playing
+
+
+def test_another_checkpoint_plays_once_it_is_warm_and_one_that_is_none_is_told(
+    playing: Session, tmp_path: Path
+):
+    other = tmp_path / "mine"
+    shutil.copytree(EMBEDDED, other)
+    playing.bridge.request("load-checkpoint", checkpoint=str(other))
+    with pytest.raises(ControlError, match="is being loaded already"):
+        playing.bridge.request("load-checkpoint", checkpoint="builtin")
+    playing.bridge.wait_for(lambda status: status["engine"]["checkpoint"] == str(other))
+    playing.wait_for_more()
+    assert playing.bridge.status()["problems"] == []
+    playing.bridge.request("load-checkpoint", checkpoint=str(tmp_path / "nothing"))
+    status = playing.bridge.wait_for(lambda status: status["problems"] != [])
+    assert "nothing" in status["problems"][0]
+    assert status["engine"]["checkpoint"] == str(other)
+    playing.wait_for_more()
+    playing.bridge.request("load-checkpoint", checkpoint="builtin")
+    playing.bridge.wait_for(
+        lambda status: status["engine"]["checkpoint"] == "builtin" and status["problems"] == []
+    )
 
 
 # What others do to it

@@ -33,8 +33,8 @@ PERIOD = 1024  # a shorter one is lost now and then where the DAW is written in 
 DELAY = 8  # room for a machine that is busy with other tests
 BPM = 140.0  # faster than the song is, which takes less time
 PATIENT_SECONDS = 60.0
-# 50 ms are promised; four times that is for a machine that is busy with other tests.
-RELEASED_WITHIN_SECONDS = 0.2
+# 50 ms are promised; twice that is for a machine that is busy with other tests.
+RELEASED_WITHIN_SECONDS = 0.1
 
 
 @dataclass
@@ -183,7 +183,7 @@ def test_a_clock_that_stops_in_a_bar_releases_all_and_is_told(playing: Session):
 
 
 @pytest.mark.parametrize("bpm", [30, 300])
-def test_the_slowest_and_the_fastest_tempo_are_followed(session: Session, bpm: int):
+def test_the_slowest_and_the_fastest_tempo_are_followed_and_played(session: Session, bpm: int):
     session.daw.stop()
     session.daw.play(bpm=bpm)
     session.bridge.wait_for(
@@ -193,6 +193,7 @@ def test_the_slowest_and_the_fastest_tempo_are_followed(session: Session, bpm: i
         ),
         20.0,
     )
+    session.wait_until_sounding()
     session.daw.stop()
     session.bridge.wait_for(
         lambda status: not status["transport"]["playing"] and status["counters"]["sounding"] == 0
@@ -285,7 +286,20 @@ def test_without_an_input_and_with_its_name_taken_it_says_so_and_waits(tmp_path:
             said = bridge.said()
             assert "another program already has a MIDI port called 'Sidekeys'; this one" in said
             assert said.count(status["problems"][0]) == 1
-            engine = bridge.status()["engine"]["pid"]
+            # The song may play though nothing was ever heard.
+            problem = status["problems"][0]
+            bridge.request("set", transport="manual", bpm=120.0)
+            bridge.request("play")
+            bridge.wait_for(
+                lambda status: (
+                    status["engine"]["state"] == "ready" and status["transport"]["beat"] > 2
+                )
+            )
+            time.sleep(1.0)
+            status = bridge.status()
+            assert status["transport"]["playing"]
+            assert status["problems"] == [problem]
+            engine = status["engine"]["pid"]
             bridge.process.send_signal(signal.SIGINT)
             assert bridge.process.wait(15) == 0
             assert not psutil.pid_exists(engine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,28 @@ def test_late_callbacks_lose_nothing(source: Source, opened: list[Capture]) -> N
     assert (capture.audio(0, len(played)) == played.mean(axis=1)).all()
 
 
-@pytest.mark.parametrize("gap", [0.03, 0.5, 30.0])
+@pytest.mark.parametrize("gap", [0.03, 0.4])
+@pytest.mark.parametrize("rate", [48_000, 22_050])
+def test_a_little_lost_sound_is_silence_and_the_rest_stays_in_its_place(
+    source: Source, opened: list[Capture], gap: float, rate: int
+) -> None:
+    capture = _capture(source, rate)
+    opened.append(capture)
+    source.give(noise(2.0, 48_000), 48_000, START)
+    source.give(noise(2.0, 48_000, seed=1), 48_000, START + 2.0 + gap)
+    capture.poll(START + 4.0 + gap)
+    assert capture.epoch == 1
+    assert capture.state(START).overflows == 1
+    end = capture.frames / rate
+    assert end == pytest.approx(4.0 + gap, abs=0.05)  # the resampler keeps a little back
+    assert capture.seconds_at(3.5 * rate) == pytest.approx(START + 3.5, abs=2e-3)
+    lost = capture.audio(round((2.0 + 0.2 * gap) * rate), round(0.6 * gap * rate))
+    assert np.abs(lost).max() < 0.02
+    heard = capture.audio(round((2.0 + 1.2 * gap) * rate), rate)
+    assert np.abs(heard).max() > 0.1
+
+
+@pytest.mark.parametrize("gap", [0.6, 30.0])
 def test_lost_time_begins_an_epoch(source: Source, opened: list[Capture], gap: float) -> None:
     capture = _capture(source, 48_000)
     opened.append(capture)
@@ -243,6 +264,39 @@ def test_a_lost_input_is_told_released_and_opened_again() -> None:
         capture.close()
 
 
+@pytest.mark.parametrize("fault", [OSError("no process"), RuntimeError("0x88890004")])
+def test_whatever_a_driver_raises_is_told_and_the_input_tried_again(fault: Exception) -> None:
+    good = Source()
+    sources: list[Exception | Source] = [fault, fault, good]
+
+    def open_next(*_: Any, **__: Any) -> Source:
+        found = sources.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    capture = Capture("source", rate=48_000, open_input=open_next)
+    try:
+        poll_until(capture, lambda: str(fault) in (capture.state(START).problem or ""))
+        assert "tried again every second" in (capture.state(START).problem or "")
+        good.give(noise(0.5, 48_000), 48_000, START)
+        poll_until(capture, lambda: capture.state(START).connected)
+        assert capture.state(START).problem is None
+        good.close = raising(fault)  # type: ignore[method-assign]
+        good.gone = "unplugged"
+        sources.append(Source())
+        poll_until(capture, lambda: sources == [])
+    finally:
+        capture.close()
+
+
+def raising(fault: Exception) -> Callable[[], None]:
+    def close() -> None:
+        raise fault
+
+    return close
+
+
 def test_a_choice_that_can_never_work_is_refused_at_once(tmp_path: Path) -> None:
     text = tmp_path / "song.txt"
     text.write_text("la la la")
@@ -268,3 +322,39 @@ def test_another_input_can_be_chosen_while_running(tmp_path: Path) -> None:
         capture.close()
         capture.close()
     assert threading.active_count() == 1
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf, 1e38])
+@pytest.mark.parametrize("rate", [48_000, 22_050])
+def test_samples_that_are_no_sound_are_silence_and_do_not_stay(
+    source: Source, opened: list[Capture], broken: float, rate: int
+) -> None:
+    capture = _capture(source, rate)
+    opened.append(capture)
+    played = noise(8.0, 48_000)
+    played[1000:1010] = broken
+    source.give(played[:48_000], 48_000, START)
+    capture.poll(START + 1)
+    state = capture.state(START + 1)
+    assert np.isfinite([state.level_db, state.peak_db, state.silent_seconds]).all()
+    source.give(played[48_000:], 48_000, START + 1)
+    capture.poll(START + 8)
+    kept = capture.audio(0, capture.frames)
+    assert np.abs(kept).max() < 1.0
+    state = capture.state(START + 8)
+    assert state.level_db == pytest.approx(-20.0, abs=1.0)
+    assert state.peak_db < 0.0
+    assert not state.clipped
+
+
+def test_a_channel_count_that_changes_is_heard_on(source: Source, opened: list[Capture]) -> None:
+    capture = _capture(source, 48_000)
+    opened.append(capture)
+    widths = (2, 4, 1, 2)
+    parts = [noise(0.1, 48_000, channels=width, seed=width) for width in widths]
+    for number, part in enumerate(parts):
+        source.give(part, 48_000, START + 0.1 * number)
+    capture.poll(START + 0.4)  # all of them at once
+    assert capture.epoch == 1
+    expected = np.concatenate([part.mean(axis=1) for part in parts])
+    assert np.abs(capture.audio(0, len(expected)) - expected).max() < 1e-6

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sidekeys_bridge.cli import ENGINE_COMMANDS, LIVE_COMMANDS, main
+from sidekeys_bridge.cli import ENGINE_COMMANDS, LIVE_COMMANDS, SETUP_COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(("engine", "bridge"))}
@@ -31,7 +31,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
     text = capsys.readouterr().out
-    for command in (*ENGINE_COMMANDS, *LIVE_COMMANDS):
+    for command in (*ENGINE_COMMANDS, *LIVE_COMMANDS, *SETUP_COMMANDS):
         assert f"\n  {command} " in text
 
 
@@ -53,7 +53,9 @@ def test_the_engine_runs_and_its_status_is_ours() -> None:
     assert refused.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["render", "composers", "engine", *LIVE_COMMANDS])
+@pytest.mark.parametrize(
+    "command", ["render", "composers", "engine", *LIVE_COMMANDS, *SETUP_COMMANDS]
+)
 def test_every_command_explains_itself(command: str) -> None:
     shown = run(command, "--help")
     assert shown.returncode == 0

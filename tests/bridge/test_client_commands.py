@@ -145,7 +145,7 @@ def run(start: Callable[..., subprocess.Popen[str]]) -> Run:
 
 
 @pytest.mark.parametrize("words", [
-    ("status",), ("status", "--json"), ("set", "composer", "full"), ("set", "tap"), ("panic",),
+    ("status",), ("status", "--json"), ("set", "composer", "full"), ("tap",), ("panic",),
     ("stop",), ("watch",), ("play",), ("pause",), ("record", "a.mid"), ("keep", "4", "a.mid"),
 ])  # fmt: skip
 def test_without_a_bridge_each_says_how_to_start_one(run: Run, words: tuple[str, ...]) -> None:
@@ -178,12 +178,12 @@ def test_status_in_words_names_what_matters(run: Run, bridge: Bridge) -> None:
     assert status == 0
     for words in (
         "playing", "process 76", "clock", "120.0 bpm in 4/4, bar 12, beat 45.50", "full into",
-        "Sidekeys", "5 beats behind", "Bus, -18 dB", "ready on cpu, process 77", "10 sent",
-        "4 done, 0 missed", "the clock stutters",
+        "Sidekeys", "5 beats behind (it is fast)", "Bus, -18 dB", "ready on cpu, process 77",
+        "10 sent", "4 done, 0 missed", "the clock stutters",
     ):  # fmt: skip
         assert words in out
     bridge.replies["status"] = {
-        **STATUS, "delay_beats": None, "port": None, "composer": None,
+        **STATUS, "delay_beats": None, "delay_reason": None, "port": None, "composer": None,
         "engine": {**STATUS["engine"], "pid": None, "device": None, "state": "loading"},
         "input": {**STATUS["input"], "connected": False, "name": ""},
         "transport": {**STATUS["transport"], "playing": False, "source": "none"},
@@ -228,9 +228,7 @@ def test_a_file_to_listen_to_is_named_whole(run: Run, bridge: Bridge, tmp_path: 
         (("meter", "x"), "'x' is no meter"),
         (("channels", "x"), "no channel 'x'"),
         (("input", "file:nowhere.wav"), "no such file"),
-        (("nudge", "much"), "'much' is no way to nudge"),
-        (("nudge",), "nudge takes beats or milliseconds"),
-        (("tap", "3"), "tap takes no value"),
+        (("tap", "3"), "there is no setting 'tap'"),
     ],
 )
 def test_what_cannot_be_set_is_told_and_nothing_is_done(
@@ -241,6 +239,25 @@ def test_what_cannot_be_set_is_told_and_nothing_is_done(
     assert errors.startswith("sidekeys: error: ")
     assert told in errors
     assert errors.count("\n") == 1
+    assert bridge.asked == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("nudge", "much"), "'much' is no way to nudge"),
+        (("nudge",), "nudge takes beats or milliseconds"),
+        (("nudge", "1", "2"), "nudge takes beats or milliseconds"),
+        (("tap", "3"), "unrecognized arguments: 3"),
+        (("downbeat", "now"), "unrecognized arguments: now"),
+    ],
+)
+def test_what_cannot_be_done_to_the_beats_is_told_and_nothing_is_done(
+    run: Run, bridge: Bridge, words: tuple[str, ...], told: str
+) -> None:
+    status, out, errors = run(*words)
+    assert (status, out) == (2, "")
+    assert told in errors
     assert bridge.asked == []
 
 
@@ -257,10 +274,10 @@ def test_what_the_bridge_refuses_is_told_in_its_words(run: Run, bridge: Bridge) 
         (("panic",), ("panic", {}), "all notes are released.\n"),
         (("play",), ("play", {}), "playing.\n"),
         (("pause",), ("pause", {}), "stopped.\n"),
-        (("set", "tap"), ("tap", {}), "120.5 bpm\n"),
-        (("set", "downbeat"), ("downbeat", {}), ""),
-        (("set", "nudge", "0.25"), ("nudge", {"beats": 0.25, "milliseconds": 0.0}), ""),
-        (("set", "nudge", "-20ms"), ("nudge", {"beats": 0.0, "milliseconds": -20.0}), ""),
+        (("tap",), ("tap", {}), "120.5 bpm\n"),
+        (("downbeat",), ("downbeat", {}), "a bar begins here.\n"),
+        (("nudge", "0.25"), ("nudge", {"beats": 0.25, "milliseconds": 0.0}), ""),
+        (("nudge", "-20ms"), ("nudge", {"beats": 0.0, "milliseconds": -20.0}), ""),
     ],
 )
 def test_each_command_asks_for_its_own(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from sidekeys_bridge import devices
 from sidekeys_bridge.devices import InputDevice, find_device
 from sidekeys_engine.errors import InputError
 
@@ -66,3 +68,21 @@ def test_the_process_that_hears_devices_stays_light() -> None:
     ).stdout.splitlines()
     assert "devices" in json.loads(ran[0])
     assert ran[1] == "set()"
+
+
+@pytest.mark.parametrize(("platform", "told"), [("win32", "1"), ("linux", None)])
+def test_asio_is_asked_for_before_portaudio_is_loaded_where_it_may_be_there(
+    platform: str, told: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sounddevice.py").write_text(
+        "import os\nasio = os.environ.get('SD_ENABLE_ASIO')\n_libname = 'none'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setenv("SD_ENABLE_ASIO", "")
+    monkeypatch.delenv("SD_ENABLE_ASIO")
+    try:
+        assert devices._portaudio().asio == told
+    finally:
+        sys.modules.pop("sounddevice", None)

@@ -150,12 +150,6 @@ def test_nonsense_from_an_engine_harms_nobody(
     assert [one.type for one in answers if one.id == second] == ["ok"]
 
 
-def test_a_forgotten_request_is_not_reported(engine: Engine, client: EngineClient):
-    client.forget(client.request("health", {}, now_seconds=0.0, within_seconds=1.0))
-    client.forget("no such request")
-    assert client.poll(9.0) == []
-
-
 def test_the_socket_tells_when_to_poll(engine: Engine, client: EngineClient):
     assert not client.socket.poll(0)
     client.request("health", {}, now_seconds=0.0, within_seconds=1.0)

@@ -54,3 +54,17 @@ def test_the_end_of_the_server_is_noticed():
 def test_many_may_watch():
     with running_jack(), JackWatch() as first, JackWatch() as second:
         assert first.period_seconds == second.period_seconds > 0
+
+
+def test_nothing_is_opened_while_something_belongs_to_a_server_that_has_ended():
+    with running_jack() as name:
+        first, second = JackWatch(), JackWatch()
+    with running_jack(name=name):
+        assert first.ended
+        assert second.ended  # whichever was told
+        first.close()
+        with pytest.raises(ConnectionError, match="still belongs to a JACK server that has ended"):
+            JackWatch()
+        second.close()
+        with JackWatch() as third:
+            assert not third.ended

@@ -13,7 +13,8 @@ import pytest
 
 from jack_listener import listening
 from jack_server import running_jack
-from sidekeys_bridge.midi_output import MidiOutput, PortLostError, output_ports
+from sidekeys_bridge.midi_output import MidiOutput, output_ports
+from sidekeys_bridge.midi_system import PortLostError
 from sidekeys_engine.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ def test_the_port_is_called_sidekeys_and_goes_away_when_closed():
     with MidiOutput() as port:
         assert port.name == "Sidekeys:Sidekeys"
         assert port.notice is None
-        assert port.system == "JACK"
+        assert port.system.title == "JACK"
         assert "Sidekeys:Sidekeys" in ports()
         port.check()
     port.close()

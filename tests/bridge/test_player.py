@@ -14,7 +14,8 @@ import pytest
 
 from jack_listener import Listener, listening
 from jack_server import running_jack
-from sidekeys_bridge.midi_output import MidiOutput, PortLostError
+from sidekeys_bridge.midi_output import MidiOutput
+from sidekeys_bridge.midi_system import PortLostError
 from sidekeys_bridge.player import Player
 from sidekeys_bridge.scheduler import SHORTEST_SECONDS
 from sidekeys_engine.errors import InputError
@@ -151,21 +152,41 @@ def test_closing_silences_then_closes_the_port_once(port: Port):
     assert port.messages == [ON, OFF, *SILENCE]
 
 
-def test_a_lost_port_is_told_in_words_and_taken_again_when_it_returns(player: Player, port: Port):
+def test_a_lost_port_is_told_in_words_and_silenced_when_it_returns(player: Player, port: Port):
     now = time.monotonic()
-    port.error = PortLostError("the cable is out; plug it in.")
     player.strike(now, now + 60, 1, 60, 80)
+    wait_until(lambda: port.messages == [ON])
+    port.error = PortLostError("the cable is out; plug it in.")
+    player.strike(now, now + 60, 2, 72, 80)
     wait_until(lambda: not player.state().connected)
     assert player.state().problem == "the cable is out; plug it in."
-    assert player.counters()["notes_sent"] == 0
+    assert (player.counters()["notes_sent"], player.counters()["sounding"]) == (1, 0)
     wait_until(lambda: player.state().problem == "still gone")
     port.error = None
     wait_until(lambda: player.state().connected)
     assert player.state().problem is None
-    assert player.counters()["sounding"] == 0
+    # What sounded there sounds on until it is told.
+    assert OFF in port.messages[1:]
+    assert set(SILENCE) <= set(port.messages[1:])
+    assert not [message for message in port.messages[1:] if message[0] & 0xF0 == 0x90]
     now = time.monotonic()
     player.strike(now, now + 60, 1, 62, 80)
-    wait_until(lambda: port.messages == [bytes((0x90, 62, 80))])
+    wait_until(lambda: port.messages[-1] == bytes((0x90, 62, 80)))
+
+
+def test_a_port_that_is_lost_in_the_middle_of_a_panic_is_silenced_when_it_returns(
+    player: Player, port: Port
+):
+    now = time.monotonic()
+    for pitch in (60, 64, 67):
+        player.strike(now, now + 60, 1, pitch, 80)
+    wait_until(lambda: len(port.heard) == 3)
+    port.error = PortLostError("gone")
+    player.panic()
+    port.error = None
+    wait_until(lambda: player.state().connected)
+    assert {message[1] for message in port.messages if message[0] == 0x80} == {60, 64, 67}
+    assert set(SILENCE) <= set(port.messages)
 
 
 def test_a_port_that_is_lost_while_nothing_plays_is_noticed(player: Player, port: Port):
@@ -187,6 +208,7 @@ def test_a_failure_that_nobody_thought_of_silences_and_the_thread_goes_on(
     now = time.monotonic()
     player.strike(now, now + 60, 1, 67, 80)
     wait_until(lambda: port.messages[-1] == bytes((0x90, 67, 80)))
+    assert OFF in port.messages
 
 
 def test_many_threads_may_play_at_once(player: Player, port: Port):
@@ -196,7 +218,7 @@ def test_many_threads_may_play_at_once(player: Player, port: Port):
             player.strike(now, now + 0.03, channel, index, 80)
             player.extend(player.strike(now, now + 0.03, channel, index, 90), now + 0.05)
             if index % 40 == 39:
-                player.panic(keep_tails=True)
+                player.panic()
 
     threads = [threading.Thread(target=play, args=(channel,)) for channel in (1, 2, 3)]
     for thread in threads:
@@ -255,6 +277,20 @@ def test_every_note_arrives_over_jack_at_the_times_they_are_due(listener: Listen
     errors = sorted(heard.seconds - start - 0.025 * i for i, heard in enumerate(ons))
     # Half a period either way is 2.9 ms; the rest is for other work on this machine.
     assert abs(errors[count // 2]) < 0.004
+
+
+def test_an_instrument_that_was_unplugged_is_silenced_when_it_is_plugged_in_again():
+    with running_jack():
+        with listening("Grand Piano") as before:
+            player = Player(MidiOutput("Grand Piano"))
+            now = time.monotonic()
+            player.strike(now, now + 60, 1, 60, 80)
+            before.wait(lambda messages: messages == [ON])
+        with player:
+            wait_until(lambda: "'Grand Piano:in' is gone" in (player.state().problem or ""))
+            with listening("Grand Piano") as after:
+                wait_until(lambda: player.state().connected)
+                after.wait(lambda messages: messages[:4] == [OFF, *SILENCE])
 
 
 def test_closing_a_player_leaves_no_note_hanging_in_jack(listener: Listener):

@@ -94,6 +94,15 @@ def test_another_rate_begins_an_epoch(listening: tuple[Capture, Plugin]) -> None
     assert capture.state(time.monotonic()).rate == 44_100
 
 
+def test_a_sender_may_change_how_many_channels_it_sends(listening: tuple[Capture, Plugin]) -> None:
+    capture, plugin = listening
+    for channels in (2, 4, 1):
+        plugin.packet(_packet(noise(0.002, RATE, channels)))
+    poll_until(capture, lambda: capture.frames == 3 * 96)
+    plugin.send(noise(0.05, RATE))
+    poll_until(capture, lambda: capture.frames > 2000)
+
+
 def test_a_second_without_packets_is_told_and_mends_itself(
     listening: tuple[Capture, Plugin],
 ) -> None:

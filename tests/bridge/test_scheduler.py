@@ -195,15 +195,6 @@ def test_a_second_panic_releases_no_note_twice_but_silences_again():
     assert scheduler.panic() == [bytes((0xB0, control, 0)) for control in (64, 123, 120)]
 
 
-def test_a_panic_that_keeps_tails_only_lets_go():
-    scheduler = Scheduler()
-    scheduler.pedal(1.0, True, 1)
-    scheduler.strike(1.0, 9.0, 1, 60, 80)
-    scheduler.due(1.0)
-    assert scheduler.panic(keep_tails=True) == [off(60), UP]
-    assert scheduler.panic(keep_tails=True) == []
-
-
 def test_a_panic_before_the_first_note_says_nothing():
     assert Scheduler().panic() == []
 
@@ -305,9 +296,9 @@ class AnyUse(RuleBasedStateMachine):
                 ended = bytes((0x80 | key[0], key[1], 0)) in messages
                 assert not ended or self.now - since > SHORTEST_SECONDS - 1e-9
 
-    @rule(keep_tails=st.booleans())
-    def panic(self, keep_tails: bool):
-        self.hear(self.scheduler.panic(keep_tails=keep_tails))
+    @rule()
+    def panic(self):
+        self.hear(self.scheduler.panic())
         assert not self.sounding
         assert not self.pedals
         assert self.scheduler.next_due_seconds is None

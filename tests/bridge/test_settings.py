@@ -20,7 +20,9 @@ from sidekeys_bridge.settings import (
     delay_of,
     input_of,
     meter_of,
+    port_of,
     read_settings,
+    settings_file,
 )
 from sidekeys_engine.errors import InputError
 from sidekeys_engine.notes import Meter
@@ -37,6 +39,9 @@ def test_nothing_said_gives_the_defaults() -> None:
     assert read_settings(dict.fromkeys(OPTIONS)) == Settings()
     assert Settings().delay_beats is None
     assert Settings().panel
+    assert Settings().browser
+    assert Settings().host == "127.0.0.1"
+    assert Settings().port is None
 
 
 def test_the_file_beats_the_defaults_and_flags_beat_the_file(tmp_path: Path) -> None:
@@ -72,6 +77,7 @@ def test_every_flag_reaches_its_setting(tmp_path: Path) -> None:
         "input": f"file:{song}", "channels": "3-4", "transport": "link", "bpm": "90",
         "meter": "6/8", "mode": "loop", "delay": "auto", "composer": "full", "checkpoint": "x",
         "device": "cpu", "midi_port": "p", "sync_port": "q", "panel": False,
+        "port": "8080", "host": "192.168.1.2", "browser": False,
         "keep_windows": str(tmp_path / "kept"), "record": str(tmp_path / "take.mid"),
         "engine": str(song), "log_file": str(tmp_path / "log"), "quiet": True, "json": True,
     }  # fmt: skip
@@ -79,6 +85,7 @@ def test_every_flag_reaches_its_setting(tmp_path: Path) -> None:
     assert read_settings(flags) == Settings(
         input=f"file:{song}", channels=(3, 4), transport="link", bpm=90.0, meter=Meter(6, 8),
         mode="loop", delay_beats=None, checkpoint="x", device="cpu", midi_port="p", panel=False,
+        port=8080, host="192.168.1.2", browser=False,
         sync_port="q", keep_windows=tmp_path / "kept", record=tmp_path / "take.mid",
         engine=song, log_file=tmp_path / "log", quiet=True,
         json=True, controls=Controls(composer="full"),
@@ -113,6 +120,10 @@ def test_paths_in_a_file_begin_where_the_file_lies(tmp_path: Path) -> None:
         ({"record": "nowhere/take.mid"}, "--record: Cannot write .*no such folder"),
         ({"engine": "nowhere.json"}, "--engine: Cannot read"),
         ({"midi_port": " "}, "--midi-port is empty"),
+        ({"port": "80"}, "--port: '80' is no port; give a number from 1024 to 65535"),
+        ({"port": "65536"}, "--port: '65536' is no port"),
+        ({"port": "many"}, "--port: 'many' is no port"),
+        ({"host": " "}, "--host is empty"),
     ],
 )
 def test_what_cannot_be_used_is_told_with_its_flag(flags: dict[str, Any], words: str) -> None:
@@ -144,6 +155,46 @@ def test_what_is_wrong_in_a_file_is_told(tmp_path: Path, text: str, words: str) 
     assert str(refused.value).count("\n") == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("# mine\n\nbpm = \n", "is no TOML: .*line 3"),
+        ("# mine\nmode = 'loop'\ntempo = 3", "settings.toml', line 3: there is no setting 'tempo'"),
+        ("mode = 'both'", "settings.toml', line 1: mode must be one of"),
+        ("\nport = 7", "settings.toml', line 2: port: '7' is no port"),
+        ('"midi-port" = ""', "settings.toml', line 1: midi-port is empty"),
+        ("\ncontrols = 3", "settings.toml', line 2: controls must be"),
+        ("[controls]\nvolume = 3", "settings.toml', line 2: there is no control 'volume'"),
+        ("mode = 'loop'\n[controls]\n velocity-curve = 9", "line 3: velocity_curve cannot be 9"),
+    ],
+)
+def test_a_mistake_in_a_file_is_told_with_its_line(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        read_settings({}, config=written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "place"),
+    [
+        ("linux", {"XDG_CONFIG_HOME": "{home}/cfg"}, "cfg/sidekeys/settings.toml"),
+        ("linux", {}, ".config/sidekeys/settings.toml"),
+        ("darwin", {}, "Library/Application Support/Sidekeys/settings.toml"),
+        ("win32", {"APPDATA": "{home}/Roaming"}, "Roaming/Sidekeys/settings.toml"),
+        ("win32", {}, "AppData/Roaming/Sidekeys/settings.toml"),
+    ],
+)
+def test_each_platform_has_its_place_for_the_file(
+    platform: str, variables: dict[str, str], place: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    for name in ("XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(home=tmp_path))
+    assert settings_file(platform) == tmp_path / place
+
+
 def test_a_file_that_is_no_text_or_huge_or_missing_is_told(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     with pytest.raises(InputError, match="no such file"):
@@ -172,9 +223,10 @@ def test_single_values_are_read() -> None:
     assert delay_of("8.0") == 8
     assert input_of(" Loopback:Main ") == "loopback:Main"
     assert input_of("2") == "2"
+    assert port_of(" 7353 ") == 7353
 
 
-@pytest.mark.parametrize("read", [channels_of, meter_of, bpm_of, delay_of, input_of])
+@pytest.mark.parametrize("read", [channels_of, meter_of, bpm_of, delay_of, input_of, port_of])
 @given(text=st.text(max_size=20))
 def test_any_text_is_read_or_refused_in_words(read: Callable[[str], object], text: str) -> None:
     with contextlib.suppress(InputError):

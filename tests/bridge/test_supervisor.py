@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine_process import PATIENCE_SECONDS, engine_environment, running_engine
+from engine_process import PATIENCE_SECONDS, ROOT, engine_environment, running_engine
 from sidekeys_bridge.supervisor import Supervisor
+from sidekeys_engine.protocol import Message, ProtocolError
 
+BUILTIN = ROOT / "engine" / "sidekeys_engine" / "weights"
 FAILING = [sys.executable, "-c", "import sys; sys.exit('sidekeys: error: no room for me.')"]
 
 
@@ -115,8 +118,32 @@ def test_a_killed_engine_is_noticed_at_the_next_poll_and_replaced(ready: Supervi
     assert ready.problem is None
 
 
-def test_another_checkpoint_can_be_loaded(ready: Supervisor, tmp_path: Path):
-    ready.load(str(tmp_path / "nothing"), time.monotonic())
+def load(supervisor: Supervisor, checkpoint: Path) -> Message:
+    """What the engine answers."""
+    answers: list[Message] = []
+    supervisor.load(str(checkpoint), time.monotonic(), answers.append)
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not answers:
+        supervisor.poll(time.monotonic())
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    (answer,) = answers
+    return answer
+
+
+def kill_and_wait(supervisor: Supervisor) -> None:
+    """Until another engine is ready."""
+    assert supervisor.pid is not None
+    os.kill(supervisor.pid, signal.SIGKILL)
+    watch_until(supervisor, "down", "starting")
+    watch_until(supervisor, "ready")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_a_checkpoint_that_cannot_be_loaded_is_told_and_not_started_with(
+    ready: Supervisor, tmp_path: Path
+):
+    assert load(ready, tmp_path / "nothing").type == "ok"
     end = time.monotonic() + 20
     while ready.problem is None:
         ready.poll(time.monotonic())
@@ -124,6 +151,50 @@ def test_another_checkpoint_can_be_loaded(ready: Supervisor, tmp_path: Path):
         time.sleep(0.01)
     assert "nothing" in ready.problem
     assert ready.state == "ready"
+    kill_and_wait(ready)
+    assert ready.problem is None
+    assert ready.description is not None
+    assert ready.description["checkpoint"] == "builtin"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_a_loaded_checkpoint_is_what_the_next_engine_starts_with(ready: Supervisor, tmp_path: Path):
+    other = tmp_path / "mine"
+    shutil.copytree(BUILTIN, other)
+    assert load(ready, other).type == "ok"
+    # The first one takes a while, so that this one comes meanwhile.
+    refused = load(ready, tmp_path / "another")
+    assert (refused.type, refused.content["code"]) == ("error", "busy")
+    seen: list[str] = []
+    end = time.monotonic() + PATIENCE_SECONDS
+    while "checkpoint" not in seen:
+        seen += ready.poll(time.monotonic())
+        assert time.monotonic() < end, ready.problem
+        time.sleep(0.005)
+    assert seen == ["checkpoint"]
+    assert ready.description is not None
+    assert (ready.description["checkpoint"], ready.problem) == (str(other), None)
+    kill_and_wait(ready)
+    assert ready.description["checkpoint"] == str(other)
+
+
+def test_without_an_engine_to_ask_no_checkpoint_is_loaded():
+    supervisor = Supervisor(command=FAILING)
+    with pytest.raises(ProtocolError, match="just starting"):
+        supervisor.load("builtin", 0.0, lambda _: None)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_who_waits_to_have_a_checkpoint_loaded_is_told_of_the_engines_death(ready: Supervisor):
+    answers: list[Message] = []
+    assert ready.pid is not None
+    os.kill(ready.pid, signal.SIGSTOP)
+    ready.load("builtin", time.monotonic(), answers.append)
+    with pytest.raises(ProtocolError, match="just asked for"):
+        ready.load("builtin", time.monotonic(), answers.append)
+    os.kill(ready.pid, signal.SIGKILL)
+    watch_until(ready, "down", "starting")
+    assert [answer.content["code"] for answer in answers] == ["cancelled"]
 
 
 def test_an_engine_that_never_lives_is_tried_less_and_less_often():
