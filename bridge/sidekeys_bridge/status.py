@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +24,7 @@ _TRANSPORT_EVENT = (
     "stretch",
 )
 _LOOK_SECONDS = 0.05
+_FIGURES = re.compile(r"[\d.]+")  # a tempo that settles is one problem, not twenty
 _SAME_BPM = 0.5  # a clock shakes; what is less is told by the status alone
 
 
@@ -39,6 +41,7 @@ class Status:
         self._looked_seconds = self._told_seconds = -math.inf
         self._transport_told: tuple[object, ...] = ()
         self._bpm_told = 0.0
+        self._said: dict[str, str] = {}  # on the console, by subject
 
     def publish(self, now_seconds: float, pause_seconds: float) -> None:
         """Tell whoever watches what changed; many calls a second cost little."""
@@ -49,8 +52,10 @@ class Status:
         self._look_for_problems(now_seconds)
         for about, message in parts.problems.changes():
             self._tell("problem", {"about": about, "message": message})
-            if message is not None:
+            words = _FIGURES.sub("", message or "")
+            if message is not None and words != self._said.get(about):
                 parts.console.warn(message)
+            self._said[about] = words
         transport = asdict(parts.transport.state(now_seconds))
         told = tuple(transport[key] for key in ("source", "playing", "meter", "loop", "stretch"))
         is_same_tempo = abs(transport["bpm"] - self._bpm_told) < _SAME_BPM

@@ -36,7 +36,7 @@ STATUS: dict[str, Any] = {
     "delay_beats": None, "delay_reason": None,
     "transport": {
         "source": "manual", "choice": "manual", "playing": False, "bpm": 120.0, "meter": "4/4",
-        "beat": 0.0, "bar": 1, "loop": None, "stretch": 0, "problem": None,
+        "beat": 0.0, "bar": 1, "bar_start": 0.0, "loop": None, "stretch": 0, "problem": None,
     },
     "input": {
         "choice": "default", "name": "Bus", "rate": 44100, "connected": True, "ended": False,

@@ -53,11 +53,18 @@ def wait_until(page: Page, is_so: Callable[[], bool]) -> None:
 
 def play(panel: FakePanel, beat: float = 0.0, composer: str = "full") -> None:
     """The song runs, eight beats of piano with it."""
+    bar = int(beat // 4)
     panel.tell_status(
         state="playing",
         delay_beats=4,
         delay_reason="a window takes 0.42 s, a beat 0.50 s: 4 beats are the least that holds",
-        transport={"playing": True, "stretch": 1, "beat": beat, "bar": int(beat // 4) + 1},
+        transport={
+            "playing": True,
+            "stretch": 1,
+            "beat": beat,
+            "bar": bar + 1,
+            "bar_start": 4.0 * bar,
+        },
     )
     panel.tell("run", mode="echo", delay_beats=4, reason="so it is")
     rows = [[beat - 4 + at / 2, 0.5, 55 + at, 90] for at in range(16)]

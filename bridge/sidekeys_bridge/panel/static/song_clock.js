@@ -18,7 +18,7 @@ export class SongClock {
     this.stretch = 0;
     this.seams = [{ tape: -1e9, offset: 0 }];
     this.onSeam = () => {};
-    this.bar = null; // what was said last: its number, and where it begins
+    this.bar = 1; // what was said last: its number, and where it begins
     this.barStart = 0;
     this.#anchor(0, 0);
     this.shown = 0;
@@ -90,7 +90,7 @@ export class SongClock {
   barAndBeat(beats) {
     const bars = Math.floor((beats - this.barStart) / this.beatsPerBar + 1e-6);
     const within = beats - this.barStart - bars * this.beatsPerBar;
-    return [(this.bar ?? 1) + bars, Math.floor(within / this.beatLength + 1e-6) + 1];
+    return [this.bar + bars, Math.floor(within / this.beatLength + 1e-6) + 1];
   }
 
   #target(nowSeconds) {
@@ -111,23 +111,9 @@ export class SongClock {
     this.shownSeconds = nowSeconds;
   }
 
-  /** Bars lie on multiples of their length, unless the bar's number says otherwise. */
-  #hearBar({ bar, beat, meter }) {
-    const isOtherMeter = meter !== this.meter;
-    this.meter = meter || this.meter;
-    const length = this.beatsPerBar;
-    const fits =
-      this.bar !== null &&
-      !isOtherMeter &&
-      this.bar + Math.floor((beat - this.barStart) / length + 0.02) >= bar &&
-      this.bar + Math.floor((beat - this.barStart) / length - 0.02) <= bar;
-    if (!fits) {
-      const even = (bar - 1) * length;
-      const isEven = beat >= even - 0.1 && beat < even + length + 0.1;
-      // Without better knowledge a bar that is new begins at the beat that was passed last.
-      const onBeat = Math.floor(beat / this.beatLength + 0.1) * this.beatLength;
-      this.barStart = isEven ? even : onBeat;
-      this.bar = bar;
-    }
+  #hearBar(transport) {
+    this.meter = transport.meter || this.meter;
+    this.bar = transport.bar;
+    this.barStart = transport.bar_start;
   }
 }
