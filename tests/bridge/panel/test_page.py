@@ -157,7 +157,7 @@ def test_the_composer_that_sounds_and_the_one_that_comes_are_told_apart(
     expect(page.locator("#composers-note")).to_have_text("Ballad starts with the next window.")
     beat = 12.0
     panel.tell("window", start_beats=beat - 4, result="done", composer="ballad", rows=[])
-    panel.tell_status(transport={"beat": beat, "bar": 4})
+    panel.tell_status(transport={"beat": beat, "bar": 4, "bar_start": 12.0})
     expect(chosen.locator(".badge")).to_have_text("Playing")
     expect(sounding.locator(".badge")).to_be_hidden()
 
@@ -168,7 +168,7 @@ def test_the_beat_goes_on_between_messages_and_is_shown_by_bar(page: Page, panel
     expect(page.locator("#beat")).to_have_text("4")  # two beats a second, and nothing was told
     expect(page.locator(".beat-light")).to_have_count(4)
     expect(page.locator(".beat-light").nth(0)).to_have_class(re.compile("is-lit"))
-    panel.tell_status(transport={"meter": "3/4", "beat": 30.0, "bar": 11})
+    panel.tell_status(transport={"meter": "3/4", "beat": 30.0, "bar": 11, "bar_start": 30.0})
     expect(page.locator(".beat-light")).to_have_count(3)
     panel.tell_status(state="waiting", transport={"playing": False, "beat": 31.0, "bar": 11})
     expect(page.locator("#position, .position")).to_have_text("11|2")
