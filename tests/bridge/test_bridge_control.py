@@ -23,6 +23,7 @@ from live_session import (
     Daw,
     Recorded,
     RunningBridge,
+    problems_of,
     running_bridge,
     running_daw,
     write_example,
@@ -253,15 +254,15 @@ def test_another_checkpoint_plays_once_it_is_warm_and_one_that_is_none_is_told(
         playing.bridge.request("load-checkpoint", checkpoint="builtin")
     playing.bridge.wait_for(lambda status: status["engine"]["checkpoint"] == str(other))
     playing.wait_for_more()
-    assert playing.bridge.status()["problems"] == []
+    assert problems_of(playing.bridge.status()) == []
     playing.bridge.request("load-checkpoint", checkpoint=str(tmp_path / "nothing"))
-    status = playing.bridge.wait_for(lambda status: status["problems"] != [])
-    assert "nothing" in status["problems"][0]
+    status = playing.bridge.wait_for(lambda status: problems_of(status) != [])
+    assert "nothing" in problems_of(status)[0]
     assert status["engine"]["checkpoint"] == str(other)
     playing.wait_for_more()
     playing.bridge.request("load-checkpoint", checkpoint="builtin")
     playing.bridge.wait_for(
-        lambda status: status["engine"]["checkpoint"] == "builtin" and status["problems"] == []
+        lambda status: status["engine"]["checkpoint"] == "builtin" and problems_of(status) == []
     )
 
 

@@ -244,7 +244,8 @@ def test_a_loop_wraps_without_a_break_in_the_roll_and_its_notes_come_again(page:
             memory.mode = "loop";
             const hear = (beat, stretch, seconds) => {
                 const bar = 1 + Math.floor(beat / 4);
-                clock.hear({...told, beat, stretch, bar, loop: [8, 16]}, seconds);
+                const bar_start = 4 * (bar - 1);
+                clock.hear({...told, beat, stretch, bar, bar_start, loop: [8, 16]}, seconds);
             };
             hear(15.0, 1, 10.0);
             const rows = [[9, 1, 60, 80]];
@@ -274,7 +275,8 @@ def test_bars_follow_a_pickup(page: Page):
             const bars = [];
             for (let beat = 0; beat < 12; beat += 0.25) {
                 const bar = beat < 3 ? 1 : 2 + Math.floor((beat - 3) / 4); // the first has three
-                clock.hear({...told, beat, bar}, beat / 2);
+                const bar_start = bar < 2 ? 0 : 3 + 4 * (bar - 2);
+                clock.hear({...told, beat, bar, bar_start}, beat / 2);
                 bars.push(clock.barAndBeat(beat + 0.01).join("|"));
             }
             return bars.filter((bar, at) => bar !== bars[at - 1]);
