@@ -7,7 +7,7 @@ COMPOSER ?= full
 POP909 ?= POP909
 RUN ?= run
 TAKES ?= 1
-STEPS ?= 17000
+STEPS ?= 19900
 PROCESSES ?= 2
 
 .PHONY: help demo test checkpoint format clean

@@ -17,12 +17,13 @@ from sidekeys_engine.pianist import Pianist
 from sidekeys_engine.timeline import timeline
 
 RATE, MODEL_RATE = 44100, 22050
+PERIOD = 1024  # a shorter one is lost now and then where the DAW is written in Python
 BEAT_SECONDS = 60 / EXAMPLE_BPM
 
 
 @pytest.fixture(scope="module")
 def jack() -> Iterator[str]:
-    with running_jack(period=256, rate=RATE) as name:
+    with running_jack(period=PERIOD, rate=RATE) as name:
         yield name
 
 
