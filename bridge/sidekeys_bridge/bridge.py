@@ -224,6 +224,7 @@ class Bridge:
         for event in self.supervisor.poll(now_seconds):
             self._engine_became(event)
         self._automate()
+        self.transport.grain_midi(self.sync.grain_seconds)
         self.transport.poll(now_seconds)
         self.recorder.follow(self.transport.stretch)
         self.recorder.drop(self.player.take_dropped())

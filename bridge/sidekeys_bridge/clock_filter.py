@@ -85,13 +85,19 @@ class _Tick(NamedTuple):
 class ClockFilter:
     """Where the ticks of a MIDI clock lie, and how far apart they are.
 
+    Ticks may come in grains, as all of a period does under JACK: one a period for a while, where
+    ticks and periods are about as long, then two at once or none. That looks like a clock of
+    another tempo without any jitter, of which a tick gets lost now and then.
+
     Attributes:
         index: the number of the last tick, counted from 0, those found lost included.
+        grain_seconds: the steps in which moments are told; 0.0 if there are none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grain_seconds: float = 0.0) -> None:
         self.index = -1
-        self._noise = _FIRST_NOISE_SECONDS
+        self.grain_seconds = grain_seconds
+        self._jitter = _FIRST_NOISE_SECONDS
         self._line: _Line | None = None
         self._recent: deque[_Tick] = deque(maxlen=_MANY_TICKS)
         self._misfits = 0  # in a row
@@ -132,11 +138,11 @@ class ClockFilter:
             line = self._line.moved(self.index, seconds, self._noise)
             # What jitters by whole periods may pull the line out of what a tempo can be.
             self._line = line if _SHORTEST_SECONDS < line.period < _LONGEST_SECONDS else None
-            noise = (
-                self._noise
-                + (1.25 * min(abs(residual), 2.5 * self._noise) - self._noise) / _NOISE_TICKS
+            jitter = (
+                self._jitter
+                + (1.25 * min(abs(residual), 2.5 * self._noise) - self._jitter) / _NOISE_TICKS
             )
-            self._noise = min(max(noise, _LEAST_NOISE_SECONDS), _MOST_NOISE_SECONDS)
+            self._jitter = min(max(jitter, _LEAST_NOISE_SECONDS), _MOST_NOISE_SECONDS)
         else:
             self._misfits += 1
         ticks = self._recent_ticks()
@@ -166,6 +172,11 @@ class ClockFilter:
     def expects(self, seconds: float) -> bool:
         """Whether the next tick may well come at this moment."""
         return self._line is not None and self._fits(self._line, self.index + 1, seconds)
+
+    @property
+    def _noise(self) -> float:
+        """The deviation of a tick: at least that of a moment anywhere in its grain."""
+        return max(self._jitter, self.grain_seconds / math.sqrt(12))
 
     def _locked_line(self) -> _Line:
         if self._line is None:

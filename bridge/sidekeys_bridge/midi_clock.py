@@ -30,6 +30,9 @@ class MidiClock:
     Messages may come from any thread; `poll` takes them in. The first tick after Start, Continue
     or a Song Position sounds at that position. Song Position while playing is a locate or the wrap
     of a loop, unless it says what was known.
+
+    Attributes:
+        grain_seconds: the steps in which the moments of messages are told; 0.0 if there are none.
     """
 
     name = "clock"
@@ -39,6 +42,7 @@ class MidiClock:
 
     def __init__(self) -> None:
         self._inbox: deque[tuple[bytes, float]] = deque(maxlen=_MOST_WAITING)
+        self.grain_seconds = 0.0
         self._filter = ClockFilter()
         self._last_seconds = -math.inf  # of the latest message
         self._last_tick_seconds = -math.inf
@@ -62,6 +66,7 @@ class MidiClock:
 
     def poll(self, now_seconds: float) -> Reading:
         """Take in what has come, and say where the song is."""
+        self._filter.grain_seconds = self.grain_seconds
         while self._inbox:
             self._take(*self._inbox.popleft())
         if self._playing and not self._lost and self._overdue(now_seconds):
@@ -76,7 +81,7 @@ class MidiClock:
     def _take(self, message: bytes, seconds: float) -> None:
         if seconds < self._last_seconds - LOST_SECONDS:  # a clock that was set back: begin anew
             self._arm(self._next_position())
-            self._filter = ClockFilter()
+            self._filter = ClockFilter(self.grain_seconds)
             self._last_tick_seconds = -math.inf
         else:
             seconds = max(seconds, self._last_seconds)

@@ -49,6 +49,7 @@ class SyncInput:
 
     Attributes:
         name: as a DAW shows it.
+        grain_seconds: a period of JACK; 0.0 in other systems, which hand out messages at once.
 
     Raises:
         InputError: no MIDI system runs, there is no port of that name, or this machine cannot make
@@ -74,7 +75,7 @@ class SyncInput:
         self._on_message, self._now = on_message, now
         self._wanted = port
         self._jack: JackWatch | None = None
-        self._early_seconds = 0.0
+        self.grain_seconds = 0.0
         self.name = port or name
         self._client: Any = system.input(name)
         try:
@@ -83,7 +84,7 @@ class SyncInput:
             self._client.set_callback(self._receive)
             if system.key == "jack":
                 self._jack = JackWatch()
-                self._early_seconds = self._jack.period_seconds / 2
+                self.grain_seconds = self._jack.period_seconds
             if port is None:
                 self._client.open_virtual_port(name)
             else:
@@ -109,7 +110,7 @@ class SyncInput:
         if self._jack is not None:
             if self._jack.ended:
                 raise server_ended()
-            self._early_seconds = self._jack.period_seconds / 2
+            self.grain_seconds = self._jack.period_seconds
         try:
             is_there = self._wanted is None or self.name in self._client.get_ports()
         except rtmidi_error() as error:
@@ -144,7 +145,7 @@ class SyncInput:
         self.close()
 
     def _receive(self, event: tuple[list[int], float], _data: object) -> None:
-        self._on_message(bytes(event[0]), self._now() + self._early_seconds)
+        self._on_message(bytes(event[0]), self._now() + self.grain_seconds / 2)
 
 
 class SyncKeeper:
@@ -176,6 +177,12 @@ class SyncKeeper:
         self._open()
         self._thread = threading.Thread(target=self._run, name="sync-keeper", daemon=True)
         self._thread.start()
+
+    @property
+    def grain_seconds(self) -> float:
+        """The steps in which moments are told, see `SyncInput`."""
+        opened = self._input
+        return opened.grain_seconds if opened is not None else 0.0
 
     def close(self) -> None:
         """Close the port for good. Safe to call twice."""

@@ -267,6 +267,10 @@ class Transport:
         """A message on "Sidekeys Sync" came at this monotonic moment; from any thread."""
         self._clock.receive(message, seconds)
 
+    def grain_midi(self, grain_seconds: float) -> None:
+        """In what steps the moments of those messages are told, as JACK's periods are."""
+        self._clock.grain_seconds = grain_seconds
+
     def wants_audio(self, now_seconds: float) -> float | None:
         """How many seconds of audio to track beats in now; None if nobody needs that."""
         return self._audio.wants_audio(now_seconds) if self._source is self._audio else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -56,6 +57,26 @@ def test_a_ramp_from_90_to_140_bpm_in_30_s_is_followed(seed: int) -> None:
     assert sender.seconds - begun == pytest.approx(30, abs=0.1)
     sender.play(8, 140)
     assert worst_ms(play_into(Transport("clock"), sender)) <= ALLOWED_MS
+
+
+# At some of these a tick and a period, or two of one, are nearly as long as one another.
+@pytest.mark.parametrize("bpm", [58, 90, 104, 107, 112, 116, 117, 118, 140, 174])
+@pytest.mark.parametrize(("frames", "rate"), [(1024, 44100), (1024, 48000), (256, 48000)])
+def test_a_clock_that_jack_hands_out_in_periods_is_followed(
+    frames: int, rate: int, bpm: int
+) -> None:
+    period = frames / rate
+    sender = ClockSender()
+    sender.start()
+    sender.play(60, bpm)
+    sender.messages = [
+        (message, (math.floor(seconds / period) + 0.5) * period)
+        for message, seconds in sender.messages
+    ]
+    transport = Transport("clock")
+    transport.grain_midi(period)
+    # In which part of its period a tick was sent, nobody can tell.
+    assert worst_ms(play_into(transport, sender), 4.0) <= ALLOWED_MS + 1e3 * period / 2
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -156,7 +156,8 @@ def test_a_real_clock_with_jitter_a_ramp_a_locate_and_a_wrap_is_followed_within_
     transport = Transport("clock")
     asked: list[tuple[float, int, float]] = []  # at, stretch, position
     downbeats: dict[tuple[int, float], float] = {}  # stretch, position: when it was
-    with running_jack(), SyncInput(transport.receive_midi):
+    with running_jack(), SyncInput(transport.receive_midi) as port:
+        transport.grain_midi(port.grain_seconds)
         clock = subprocess.Popen(
             [sys.executable, str(CLOCK), "Sidekeys Sync"], stdout=subprocess.PIPE, text=True
         )
