@@ -18,8 +18,18 @@ for command in fluidsynth jackd pulseaudio ecasound chromium; do
         echo "Some tests need $command and will fail; CONTRIBUTING.md says what to install."
     fi
 done
-if ! "$bin/python" -m pytest "$@"; then
-    # Some tests play in real time, and a busy machine may be late once; what is broken fails again.
-    step "what failed, once more"
-    "$bin/python" -m pytest --last-failed --last-failed-no-failures none "$@"
+tests() {
+    if ! "$bin/python" -m pytest "$@"; then
+        # Some tests play in real time, and a busy machine may be late once; what is broken fails
+        # again.
+        step "what failed, once more"
+        "$bin/python" -m pytest --last-failed --last-failed-no-failures none "$@"
+    fi
+}
+if (($#)); then
+    tests "$@"
+else
+    # What plays in real time has the machine for itself; the rest takes a core each.
+    tests --ignore=tests/engine
+    OMP_NUM_THREADS=1 tests tests/engine --numprocesses=auto --maxprocesses=4 --dist=loadfile
 fi
