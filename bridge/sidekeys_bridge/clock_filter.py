@@ -7,7 +7,9 @@ lost on the way.
 
 A sender that stalls, as a DAW does when its audio drops out, looks much like lost ticks: it is
 late from then on, but by any time, and its count of ticks is right. So only ticks that lie almost
-exactly whole periods off a steady line count as lost; where jitter hides that, none do.
+exactly whole periods off a steady line count as lost; where jitter hides that, none do. (Measured
+in ten minutes under JACK with 128 frames: three ticks lost, each while the sender stalled for one
+period or two; a stall of seven periods, and none that was longer.)
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ _SAME_PACE = 0.03
 _TILT = 8.0
 _MOST_LOST = 3
 _LOST_MISFIT = 0.8  # standard deviations of a tick; the mean of eight is known better
-_LOST_MISFIT_SECONDS = 1e-3
+_LOST_MISFIT_SECONDS = 1.5e-3
+_STALL = 0.25  # of a period
 _SHORTEST_SECONDS = 60 / 600 / 24
 _LONGEST_SECONDS = 60 / 12 / 24
 
@@ -233,8 +236,13 @@ class ClockFilter:
         assert line is not None
         lost = round(late_seconds / line.period)
         beside_seconds = late_seconds - lost * line.period
+        if beside_seconds < -_LOST_MISFIT * self._noise:
+            lost, beside_seconds = lost - 1, beside_seconds + line.period
         sure = max(_LOST_MISFIT * self._noise, _LEAST_NOISE_SECONDS)
-        if 0 < lost <= _MOST_LOST and abs(beside_seconds) <= sure <= _LOST_MISFIT_SECONDS:
+        # Where JACK drops a period and our ticks with it, the sender stalls for one or two as well.
+        stall = min(2 * self.grain_seconds, _STALL * line.period)
+        is_lost = sure <= _LOST_MISFIT_SECONDS and -sure <= beside_seconds <= stall + sure
+        if 0 < lost <= _MOST_LOST and is_lost:
             self.index += lost
             late_seconds = beside_seconds
         seconds = line.seconds + (self.index - line.number) * line.period + late_seconds

@@ -79,6 +79,29 @@ def test_lost_ticks_of_a_steady_clock_are_counted(lost: list[int]) -> None:
     assert counts.count(299) >= 30
 
 
+@pytest.mark.parametrize("periods", [0, 1, 2])
+def test_where_jack_drops_a_period_the_ticks_lost_with_it_are_counted(periods: int) -> None:
+    grain = 128 / 44100
+    counts = []
+    for seed in range(40):
+        clock = ClockFilter(grain)
+        ticks = arrivals(500, small_jitter(seed))
+        for number, seconds in enumerate(ticks):
+            if number != 250:
+                clock.tick(seconds + (periods * grain if number > 250 else 0.0))
+        counts.append(clock.index)
+    assert counts.count(499) >= 36
+
+
+def test_a_stall_of_several_periods_of_jack_loses_no_tick() -> None:
+    grain = 128 / 44100
+    for periods in range(1, 7):  # a seventh comes near a tick of this tempo
+        clock = ClockFilter(grain)
+        for number, seconds in enumerate(arrivals(500, small_jitter(periods))):
+            clock.tick(seconds + (periods * grain if number > 250 else 0.0))
+        assert clock.index == 499
+
+
 @pytest.mark.parametrize(
     ("jitter", "stall_ms"),
     [(no_jitter, 9.0), (no_jitter, 1000 * PERIOD + 1.0), (no_jitter, 1000 * PERIOD - 0.8)]
