@@ -37,7 +37,7 @@ _TILT = 8.0
 _MOST_LOST = 3
 _LOST_MISFIT = 0.8  # standard deviations of a tick; the mean of eight is known better
 _LOST_MISFIT_SECONDS = 1.5e-3
-_STALL = 0.25  # of a period
+_STALL = 0.3  # of a period
 _SHORTEST_SECONDS = 60 / 600 / 24
 _LONGEST_SECONDS = 60 / 12 / 24
 
