@@ -256,7 +256,8 @@ class Bridge:
         for notice in panel.notices:
             self.console.warn(notice)
         self.console.show_panel(panel.url)
-        if is_first and self.settings.browser:
+        # With --json a program reads us, and nobody may be there to look.
+        if is_first and self.settings.browser and not self.settings.json:
             open_page_meanwhile(panel.url)
 
     def _look_at_sound(self) -> None:

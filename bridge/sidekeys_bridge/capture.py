@@ -35,6 +35,7 @@ class CaptureState:
 
     Attributes:
         choice: what was asked for.
+        channels: as they are chosen: such as 3, 3-4 or all.
         name: what was found; empty until then.
         rate: of the input itself, frames a second; 0 until sound has come.
         connected: sound is coming.
@@ -48,6 +49,7 @@ class CaptureState:
     """
 
     choice: str
+    channels: str
     name: str
     rate: int
     connected: bool
@@ -185,6 +187,7 @@ class Capture:
         heard = self._source == self._keeper.source != 0
         return CaptureState(
             choice=self.choice,
+            channels=_channels_text(self.channel),
             name=self._keeper.name,
             rate=self._input_rate if heard else 0,
             connected=heard and problem is None,
@@ -311,6 +314,13 @@ class Capture:
         if self._resampler is not None:
             mono = self._resampler.resample_chunk(mono)
         self._ring.write(mono)
+
+
+def _channels_text(channel: Channel) -> str:
+    """As a user writes them."""
+    if channel is None:
+        return "all"
+    return str(channel) if isinstance(channel, int) else "-".join(map(str, channel))
 
 
 def _sane(samples: Float32) -> Float32:

@@ -114,6 +114,7 @@ _STATUS = (
         "input",
         "what is heard",
         choice="as asked for",
+        channels="as chosen, such as 3, 3-4 or all",
         name="of what was found",
         rate="of the input, in Hz",
         connected="whether sound comes",

@@ -239,6 +239,8 @@ _sidekeys() {{
         fi
     fi
     if [ -n "$files" ]; then
+        local IFS=$'\\n'
+        word=${{word#[\\"\\']}} word=${{word//\\\\/}}
         compopt -o filenames 2>/dev/null
         COMPREPLY=($(compgen -f -- "$word"))
     else

@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,8 @@ class Console:
         # Without a handler, Python would print every warning a second time.
         handler: logging.Handler = logging.NullHandler()
         if log_file is not None:
-            handler = _LogFile(self, log_file)
+            handler = _LogFile(log_file, self.warn)
             _log.setLevel(logging.INFO)
-        _log.addHandler(handler)
-        self._opened.callback(handler.close)
-        self._opened.callback(_log.removeHandler, handler)
 
         self._events = Outlet(sys.stdout) if as_json else None
         self._terminal: Terminal | None = None
@@ -56,6 +53,10 @@ class Console:
             self._opened.enter_context(contextlib.redirect_stderr(self._terminal.errors))
         if self._events is not None:
             self._opened.callback(self._events.close)
+        _log.addHandler(handler)
+        self._opened.callback(_log.removeHandler, handler)
+        # Before the messages: it may still have to say there that it could not be written.
+        self._opened.callback(handler.close)
 
     def say(self, line: str) -> None:
         """What is good to know."""
@@ -95,23 +96,38 @@ class Console:
         self._messages.put(f"sidekeys: {shown}\n")
 
 
-class _LogFile(logging.FileHandler):
-    """A log that says once, in words, that it cannot be written."""
+class _LogFile(logging.Handler):
+    """A log that keeps nobody waiting, and says once, in words, that it cannot be written.
 
-    def __init__(self, console: Console, path: Path) -> None:
-        super().__init__(path, encoding="utf-8")
+    Args:
+        path: the file, which is added to.
+        warn: told what went wrong; called from a thread of its own.
+    """
+
+    def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
+        super().__init__()
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        self._console, self._told = console, False
+        self._warn = warn
+        self._file = path.open("a", encoding="utf-8")
+        self._outlet = Outlet(self._file, on_lost=self._lose)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have a line written; it never waits for the disk."""
+        try:
+            line = self.format(record)
+        except Exception:  # a line of ours that cannot be put together must not stop the music
+            self.handleError(record)
+        else:
+            self._outlet.put(f"{line}\n")
 
     def close(self) -> None:
         """Let go of the file, full disk or not."""
-        with contextlib.suppress(OSError):
-            super().close()
+        self._outlet.close()
+        if self._outlet.is_over:
+            with contextlib.suppress(OSError):
+                self._file.close()
+        super().close()
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Called where Python would print a traceback at every line."""
-        if not self._told:
-            self._told = True
-            error = sys.exc_info()[1]
-            reason = getattr(error, "strerror", None) or error
-            self._console.warn(f"the log cannot be written any more ({reason}); is the disk full?")
+    def _lose(self, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or error
+        self._warn(f"the log cannot be written any more ({reason}); is the disk full?")

@@ -33,6 +33,7 @@ class Outlet:
             just before writing.
         pause_seconds: between two texts that are composed only because of `refresh`.
         now: the clock of those pauses, monotonic.
+        on_lost: told, on the outlet's thread, why nothing can be written any more.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Outlet:
         *,
         pause_seconds: float = 0.0,
         now: Callable[[], float] = time.monotonic,
+        on_lost: Callable[[Exception], None] = lambda _reason: None,
     ) -> None:
         self._stream = stream  # it closes when nobody holds it
         buffer: Any = stream.buffer
@@ -49,6 +51,7 @@ class Outlet:
         self._write = getattr(buffer, "raw", buffer).write
         self._encoding = stream.encoding or "utf-8"
         self._compose, self._pause_seconds, self._now = compose, pause_seconds, now
+        self._on_lost = on_lost
         self._changed = threading.Condition()
         # Each with whether a later one makes it worthless.
         self._waiting: collections.deque[tuple[bool, str]] = collections.deque()
@@ -88,6 +91,11 @@ class Outlet:
             self._changed.notify()
         self._thread.join(within_seconds)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing writes to the stream any more, so that it may be closed."""
+        return not self._thread.is_alive()
+
     def _drop_one(self) -> None:
         oldest = next((at for at, (passing, _) in enumerate(self._waiting) if passing), 0)
         del self._waiting[oldest]
@@ -97,12 +105,16 @@ class Outlet:
         try:
             while (lines := self._next()) is not None:
                 self._write_all(self._text(lines))
-        except (OSError, ValueError):  # the reader is gone, or the stream is closed
-            pass
+        except (OSError, ValueError) as reason:  # the reader is gone, or the stream is closed
+            self._end()
+            self._on_lost(reason)
         finally:
-            with self._changed:
-                self._gone = True
-                self._waiting.clear()
+            self._end()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._gone = True
+            self._waiting.clear()
 
     def _next(self) -> list[str] | None:
         """Lines to write, or none when it is only time to refresh; None at the end."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,23 @@ class Old:
         settings: by name.
         controls: by name.
         is_lost: whether the file could not be read.
+        backup: where the whole of it is kept; None if nothing of it was lost.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     controls: Mapping[str, Any] = field(default_factory=dict)
     is_lost: bool = False
+    backup: Path | None = None
 
 
-def backup_of(file: Path) -> Path:
-    """Where an old file is kept."""
-    return file.with_name(f"{file.name}.bak")
+def backup_of(file: Path, number: int = 1) -> Path:
+    """Where an old file is kept.
+
+    Args:
+        file: the file of settings.
+        number: which one it is, counted from 1.
+    """
+    return file.with_name(f"{file.name}.bak{f'-{number}' if number > 1 else ''}")
 
 
 def old_settings(file: Path) -> Old:
@@ -95,6 +103,9 @@ def as_toml(lines: list[Line], old: Old) -> str:
 def write_settings(file: Path, lines: list[Line]) -> Old:
     """Write the file; returns what was there before.
 
+    An old file is kept beside the new one, and never in place of an older one: somebody may have
+    written it by hand.
+
     Raises:
         InputError: it cannot be written; the old one is as it was.
     """
@@ -107,12 +118,32 @@ def write_settings(file: Path, lines: list[Line]) -> Old:
             f"Cannot make the folder {shown_path(file.parent)}: {error.strerror}; see `sidekeys "
             "doctor`."
         ) from error
-    if file.exists():
-        with atomic_output(backup_of(file)) as temporary:
-            shutil.copyfile(file, temporary)
+    if file.exists() and _content(file) != text.encode():
+        old = replace(old, backup=_kept(file))
     with atomic_output(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
     return old
+
+
+def _kept(file: Path) -> Path:
+    """The copy of a file, which may be there already."""
+    content = _content(file)
+    for number in itertools.count(1):
+        backup = backup_of(file, number)
+        if not backup.exists():
+            break
+        if content is not None and _content(backup) == content:
+            return backup
+    with atomic_output(backup) as temporary:
+        shutil.copyfile(file, temporary)
+    return backup
+
+
+def _content(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None
 
 
 def _key(name: str) -> str:

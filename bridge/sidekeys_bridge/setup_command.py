@@ -20,7 +20,7 @@ from sidekeys_bridge.loopback import VIRTUAL_CABLES
 from sidekeys_bridge.midi_output import PORT_NAME, MidiOutput
 from sidekeys_bridge.midi_system import PortLostError, choose_system
 from sidekeys_bridge.settings import DEFAULT_INPUT, OPTIONS, input_of, settings_file
-from sidekeys_bridge.settings_writer import Line, backup_of, write_settings
+from sidekeys_bridge.settings_writer import Line, Old, write_settings
 from sidekeys_bridge.trial_notes import play_three_notes
 from sidekeys_engine.errors import InputError
 
@@ -108,18 +108,21 @@ def run(words: Sequence[str]) -> int:
     options = setup_parser().parse_args(words)
     if options.input is not None:
         options.input = input_of(options.input)
+    file = settings_file()
+    before = _content(file)
     try:
         with _ending_as_interrupt():
             if not options.yes:
                 _say("Looking at this machine ...")
             daw, lines = _answers(find_here(), options)
-            file = settings_file()
-            _write(file, lines)
+            old = _write(file, lines)
             if not options.yes:
-                _let_hear(daw, {line.name: str(line.value) for line in lines})
+                now = {**old.settings, **{line.name: line.value for line in lines}}
+                _let_hear(daw, {name: str(value) for name, value in now.items()})
     except (KeyboardInterrupt, StoppedError):
         _say("")
-        _say("Stopped; nothing was changed.")
+        is_as_before = _content(file) == before
+        _say("Stopped; nothing was changed." if is_as_before else "Stopped; the settings stay.")
         return _INTERRUPTED
     _say("Play along with: sidekeys start")
     return 0
@@ -287,15 +290,22 @@ def _ask(question: str, choices: Sequence[Choice], read: Callable[[str], str] | 
 # What is done
 
 
-def _write(file: Path, lines: list[Line]) -> None:
-    existed = file.exists()
+def _content(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None
+
+
+def _write(file: Path, lines: list[Line]) -> Old:
     old = write_settings(file, lines)
     _say("")
     _say(f"The settings are in {file}")
     if old.is_lost:
-        _say(f"The old ones could not be read; they are in {backup_of(file)}")
-    elif existed:
-        _say(f"The old ones are in {backup_of(file)}")
+        _say(f"The old ones could not be read; they are in {old.backup}")
+    elif old.backup is not None:
+        _say(f"The old ones are in {old.backup}")
+    return old
 
 
 def _let_hear(daw: Daw, settings: dict[str, str]) -> None:

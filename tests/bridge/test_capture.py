@@ -115,12 +115,17 @@ def test_the_stream_is_what_the_offline_path_reads(
 
 def test_one_channel_or_a_pair_is_heard(source: Source, opened: list[Capture]) -> None:
     played = noise(0.5, 48_000, channels=4)
-    for channel, expected in ((3, played[:, 2]), ((3, 4), played[:, 2:].mean(axis=1))):
+    for channel, expected, told in (
+        (3, played[:, 2], "3"),
+        ((3, 4), played[:, 2:].mean(axis=1), "3-4"),
+        (None, played.mean(axis=1), "all"),
+    ):
         capture = _capture(source, 48_000, channel=channel)
         opened.append(capture)
         source.give(played, 48_000, START)
         capture.poll(START)
         assert (capture.audio(0, len(played)) == expected).all()
+        assert capture.state(START).channels == told
         source.started.clear()
 
 

@@ -57,7 +57,7 @@ def offered(script: Path, *words: str, folder: Path | None = None) -> list[str]:
         capture_output=True, text=True, timeout=60, check=True, cwd=folder,
     )  # fmt: skip
     assert ran.stderr == ""
-    return ran.stdout.split()
+    return [line for line in ran.stdout.splitlines() if line]
 
 
 def test_commands_are_completed(script: Path) -> None:
@@ -99,6 +99,14 @@ def test_files_are_completed_where_files_are_meant(
 ) -> None:
     (tmp_path / "song.wav").touch()
     assert offered(script, *words, folder=tmp_path) == ["song.wav"]
+
+
+@pytest.mark.parametrize("typed", ["My", "My\\ S", '"My S'])
+def test_a_file_name_with_spaces_stays_one(script: Path, typed: str, tmp_path: Path) -> None:
+    (tmp_path / "My Song.wav").touch()
+    (tmp_path / "My Song").mkdir()
+    names = offered(script, "render", typed, folder=tmp_path)
+    assert sorted(names) == ["My Song", "My Song.wav"]
 
 
 def test_nothing_that_can_be_typed_is_forgotten() -> None:

@@ -84,6 +84,31 @@ def test_the_log_has_all_but_what_is_told_ten_times_a_second(tmp_path: Path) -> 
     assert not [h for h in logging.getLogger("sidekeys_bridge").handlers if h.name != ""]
 
 
+WRITES_A_LOG = """
+import sys
+from pathlib import Path
+from sidekeys_bridge.console import Console
+console = Console(quiet=True, log_file=Path(sys.argv[1]))
+for number in range(1_000):
+    console.event("run", {"text": "x" * 1_000})
+console.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_disk_that_does_not_take_the_log_holds_nobody_up(tmp_path: Path) -> None:
+    """A pipe that is open and never read stands for the disk; it holds far less than is logged."""
+    os.mkfifo(tmp_path / "log")
+    held = os.open(tmp_path / "log", os.O_RDWR)
+    try:
+        subprocess.run(
+            [sys.executable, "-c", WRITES_A_LOG, str(tmp_path / "log")],
+            env=ENVIRONMENT, timeout=LONG_SECONDS, check=True,
+        )  # fmt: skip
+    finally:
+        os.close(held)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_log_that_cannot_be_written_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(log_file=Path("/dev/full"))

@@ -13,6 +13,7 @@ import pytest
 
 from jack_listener import listening
 from jack_server import running_jack
+from sidekeys_bridge import setup_command
 from sidekeys_bridge.connection import RUNTIME_VARIABLE, claimed
 from sidekeys_bridge.daws import DAWS, find_daw
 from sidekeys_bridge.settings import read_settings
@@ -108,6 +109,39 @@ def test_three_answers_make_settings_and_three_notes_are_heard(
         assert seat.screen.text.endswith("Good.\nPlay along with: sidekeys start")
     found = read_settings({}, config=file)
     assert (found.input, found.transport) == ("reastream:bus", "manual")
+
+
+def test_the_notes_go_to_the_port_that_the_settings_have(
+    environment: dict[str, str], file: Path
+) -> None:
+    file.parent.mkdir()
+    file.write_text('midi_port = "Stage Left"\n')
+    words = ["--daw", "ardour", "--input", "default", "--transport", "audio"]
+    status, told = setup(environment, *words, typed="s\n")
+    assert status == 0
+    assert "No test note" in told
+    assert "Stage Left" in told.partition("No test note")[2]
+    assert read_settings({}, config=file).midi_port == "Stage Left"
+
+
+def test_ctrl_c_after_the_settings_are_written_says_that_they_stay(
+    environment: dict[str, str],
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt() -> bool:
+        raise KeyboardInterrupt
+
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(setup_command, "is_running", interrupt)
+    words = ["--daw", "ardour", "--input", "default", "--transport", "audio"]
+    assert setup_command.run(words) == 130
+    assert file.exists()
+    assert capsys.readouterr().out.endswith("\nStopped; the settings stay.\n")
+    assert setup_command.run(words) == 130  # with the same answers
+    assert capsys.readouterr().out.endswith("\nStopped; nothing was changed.\n")
 
 
 def test_ctrl_c_at_a_question_leaves_everything_as_it_was(
@@ -234,6 +268,23 @@ def test_old_settings_are_kept_beside_the_new_and_what_was_not_asked_stays(file:
     )
     assert (found.controls.transpose, found.controls.velocity_curve) == (-12, "soft")
     assert "# Who tells.\ntransport" in file.read_text()
+
+
+def test_what_was_written_by_hand_is_still_there_after_many_times(
+    environment: dict[str, str], file: Path
+) -> None:
+    file.parent.mkdir()
+    by_hand = "# The bus of the club.\nbpm = 96.5  # as on the record\n"
+    file.write_text(by_hand)
+    for transport in ("clock", "audio", "audio", "manual"):
+        words = ["--input", "default", "--transport", transport, "--yes"]
+        status, told = setup(environment, *words)
+        assert status == 0, told
+        assert backup_of(file).read_text() == by_hand
+    assert f"The old ones are in {backup_of(file, 3)}" in " ".join(told.split())
+    kept = [backup_of(file, number).read_text() for number in (2, 3)]
+    assert ['transport = "clock"' in kept[0], 'transport = "audio"' in kept[1]] == [True, True]
+    assert len(list(file.parent.iterdir())) == 4
 
 
 def test_old_settings_that_are_broken_are_kept_beside_and_told(

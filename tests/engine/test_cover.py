@@ -63,7 +63,7 @@ def test_notes_stand_on_the_sixteenths_of_the_song(whole: Score, grid: BeatGrid)
 
 
 def test_notes_are_not_all_equally_loud(whole: Score) -> None:
-    assert len({note.velocity for note in whole.notes}) >= 3
+    assert len({note.velocity for note in whole.notes}) > 1
 
 
 def test_the_score_has_the_songs_tempo_bars_and_first_note(whole: Score, grid: BeatGrid) -> None:

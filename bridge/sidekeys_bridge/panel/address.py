@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import sys
@@ -16,10 +17,16 @@ from sidekeys_engine.errors import InputError
 _PORTS_TRIED = 20
 _WAIT_SECONDS, _PAUSE_SECONDS = 2.0, 0.05
 _BACKLOG = 64
-_ELSEWHERE = ("192.0.2.1", 9)  # an address for documents; nothing is sent there
+# Addresses for documents; nothing is sent there.
+_ELSEWHERE = {socket.AF_INET: ("192.0.2.1", 9), socket.AF_INET6: ("2001:db8::1", 9)}
+_HERE = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 _OPEN_TO_OTHERS = (
     "the panel can be reached from the network at {host}; whoever has its address with the token "
     "can play along, and nothing is encrypted. Use it in networks that you trust."
+)
+_NOT_KNOWN = (
+    "the address printed here works on this machine alone; look up this machine's own address in "
+    "your network, and type it in place of {host}."
 )
 
 
@@ -111,20 +118,25 @@ def _address(opened: socket.socket, host: str, asked: int | None) -> Address:
     notices = []
     if asked is None and port != PANEL_PORT:
         notices.append(f"the port {PANEL_PORT} is taken, so the panel is at port {port}.")
-    shown = _own_address(opened.family) if is_any_address(host) else host
+    own = _own_address(opened) if is_any_address(host) else host
+    shown = own or _HERE[opened.family]
     if not is_loopback(host):
-        notices.append(_OPEN_TO_OTHERS.format(host=shown))
+        notices.append(_OPEN_TO_OTHERS.format(host=own or host))
+    if own is None:
+        notices.append(_NOT_KNOWN.format(host=shown))
     bracketed = f"[{shown}]" if ":" in shown else shown
     return Address(opened, host, f"http://{bracketed}:{port}/", tuple(notices))
 
 
-def _own_address(family: socket.AddressFamily | int) -> str:
-    """An address of this machine that others on its network reach."""
-    if family != socket.AF_INET:
-        return "::1"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        try:
-            asking.connect(_ELSEWHERE)
+def _own_address(opened: socket.socket) -> str | None:
+    """An address of this machine that others on its network reach; None if it has none now."""
+    families = [opened.family]
+    if opened.family == socket.AF_INET6 and not opened.getsockopt(
+        socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
+    ):
+        families.append(socket.AF_INET)
+    for family in families:
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as asking:
+            asking.connect(_ELSEWHERE[family])
             return str(asking.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
+    return None

@@ -80,6 +80,10 @@ class Panel:
             self.covers.take(content)
         else:
             self.pages.tell(kind, content)
+        if kind == "bridge" and content["connected"]:
+            # A page asks again for what it is not told of after a pause of the bridge.
+            for cover in self.covers.events():
+                self.pages.tell("cover", cover)
 
     def _lose_bridge(self) -> None:
         self.covers.lose_bridge()
@@ -175,9 +179,17 @@ class Panel:
         return JSONResponse(self.notebook.content)
 
     async def put_notebook(self, request: Request) -> Response:
-        """Keep favourites and presets."""
+        """Keep favourites and presets; who changed others than the present ones gets these."""
         had_problem = self.notebook.problem is not None
-        self.notebook.write(await _json(request, notebook.LARGEST_BYTES))
+        content = await _json(request, notebook.LARGEST_BYTES)
+        try:
+            self.notebook.write(content)
+        except PanelError as refusal:
+            if refusal.code != "conflict":
+                raise
+            present = {**refusal.content(), "notebook": self.notebook.content}
+            return JSONResponse(present, refusal.status)
+        self.pages.tell("notebook", self.notebook.content)
         if had_problem:
             self.pages.tell("problem", {"about": "notebook", "message": None})
         return JSONResponse(self.notebook.content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _KEYS = ("favourites", "project", "projects")
 _LONGEST_NAME = 120
 _MOST = 500
 _MOST_BROKEN = 100
+_FIRST_BITS = 40  # a browser counts exactly up to 2 ** 53
 
 
 class Notebook:
@@ -31,25 +33,38 @@ class Notebook:
 
     Attributes:
         problem: in words, if the file was broken; None if all is well.
+        revision: counts what was written. It begins anywhere, so that a page which knows one of an
+            earlier panel never takes it for one of this.
     """
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / _FILE
         self.problem: str | None = None
+        self.revision = secrets.randbits(_FIRST_BITS)
         self._content = self._read()
 
     @property
     def content(self) -> Mapping[str, Any]:
-        """Favourites, the present project and the presets of each."""
-        return self._content
+        """Favourites, the present project, the presets of each and of none (""), the revision."""
+        return {**self._content, "revision": self.revision}
 
     def write(self, content: object) -> None:
         """Keep another content in place of the one before.
 
+        Args:
+            content: as `content` is; its revision is that of the content which was changed.
+
         Raises:
-            PanelError: it is no notebook, or cannot be written.
+            PanelError: it is no notebook, cannot be written, or ("conflict") was made from another
+                revision than the present one.
         """
-        checked = _checked(content)
+        told = dict(content) if isinstance(content, dict) else {}
+        revision = told.pop("revision", None)
+        checked = _checked(told if isinstance(content, dict) else content)
+        if not isinstance(revision, int):
+            raise PanelError("invalid", "A notebook needs the revision that it was made from.")
+        if revision != self.revision:
+            raise PanelError("conflict", "Another page has changed your presets; try again.")
         text = json.dumps(checked, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,6 +73,7 @@ class Notebook:
         except (InputError, OSError) as problem:
             raise PanelError("failed", f"Your presets were not kept: {problem}") from problem
         self._content, self.problem = checked, None
+        self.revision += 1
 
     def _read(self) -> Mapping[str, Any]:
         try:
@@ -111,7 +127,7 @@ def _checked(content: object) -> dict[str, Any]:
         _check_name(name, "a favourite")
     if found["project"] != "":
         _check_name(found["project"], "the project")
-    for project, presets in _named(projects, "projects").items():
+    for project, presets in _named(projects, "projects", shortest=0).items():
         for preset, controls in _named(presets, f"the presets of {project!r}").items():
             for name, value in _named(controls, f"the preset {preset!r}").items():
                 if isinstance(value, str):
@@ -125,11 +141,11 @@ def _is_number(value: object) -> bool:
     return isinstance(value, bool | int | float) and math.isfinite(value)
 
 
-def _named(content: object, what: str) -> dict[str, Any]:
+def _named(content: object, what: str, shortest: int = 1) -> dict[str, Any]:
     if not isinstance(content, dict) or len(content) > _MOST:
         raise PanelError("invalid", f"{what} must be an object of at most {_MOST} names.")
     for name in content:
-        _check_name(name, f"a name in {what}")
+        _check_name(name, f"a name in {what}", shortest)
     return content
 
 

@@ -24,6 +24,7 @@ STATUSES = MappingProxyType(
         "not-found": 404,
         "method": 405,
         "slow": 408,
+        "conflict": 409,
         "not-sound": 415,
         "disk-full": 507,
     }

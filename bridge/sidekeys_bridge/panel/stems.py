@@ -160,7 +160,7 @@ class Stems:
             idle = [stem for stem in self._stems.values() if not stem.users]
             if not idle:
                 raise PanelError(
-                    "busy", f"{MOST_STEMS} songs are being covered; wait until one is done."
+                    "busy", f"{MOST_STEMS} songs are being sent or covered; wait until one is done."
                 )
             self.remove(min(idle, key=lambda stem: stem.used_seconds))
 

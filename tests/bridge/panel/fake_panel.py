@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 STATIC = Path(__file__).parents[3] / "bridge" / "sidekeys_bridge" / "panel" / "static"
-TOKEN = "key-of-a-test"
+TOKEN = "key-of-a-test-that-is-long-enough"
 COMPOSERS = {
     "full": "The melody over the accompaniment as a pianist performed it: rich and rhythmic.",
     "ballad": "The melody's main notes over open fifths every half bar: sparse and soft.",
@@ -39,7 +39,8 @@ STATUS: dict[str, Any] = {
         "beat": 0.0, "bar": 1, "bar_start": 0.0, "loop": None, "stretch": 0, "problem": None,
     },
     "input": {
-        "choice": "default", "name": "Bus", "rate": 44100, "connected": True, "ended": False,
+        "choice": "default", "channels": "all", "name": "Bus", "rate": 44100,
+        "connected": True, "ended": False,
         "level_db": -18.0, "peak_db": -9.0, "clipped": False, "silent_seconds": 0.0,
         "problem": None,
     },
@@ -64,19 +65,29 @@ class FakePanel:
         url: where the page is, with its key.
         asked: commands of the page, in their order: type and content.
         status: what it told last.
+        notebook: what it keeps.
+        revision: of that.
+        covers: what it was asked to cover.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.status: dict[str, Any] = json.loads(json.dumps(STATUS))
         self.notebook: dict[str, Any] = {"favourites": [], "project": "", "projects": {}}
+        self.revision = 1000
         self.refusals: dict[str, str] = {}
+        self.is_notebook_readable = True
+        self.stem_seconds: float | None = 12.0
+        self.covers: list[dict[str, Any]] = []
+        self.waits = threading.Event()  # set: a cover that is asked for now is not answered
         self._sockets: set[WebSocket] = set()
         routes = [
             Route("/", self._index),
             Mount("/static", StaticFiles(directory=STATIC)),
             Route("/api/notebook", self._notebook, methods=["GET", "PUT"]),
             Route("/api/auditions/{composer}", self._audition),
+            Route("/api/stems", self._stem, methods=["POST"]),
+            Route("/api/stems/one/covers", self._cover, methods=["POST"]),
             WebSocketRoute("/live", self._live),
         ]
         config = uvicorn.Config(
@@ -113,6 +124,16 @@ class FakePanel:
                 self.status[name] = part
         self.tell("status", **self.status)
 
+    def drop_pages(self) -> None:
+        """Close every websocket; the pages come again."""
+
+        async def drop() -> None:
+            for socket in list(self._sockets):
+                self._sockets.discard(socket)
+                await socket.close()
+
+        asyncio.run_coroutine_threadsafe(drop(), self._loop).result(5)
+
     def _run(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._loop.run_until_complete(self._server.serve())
@@ -126,9 +147,27 @@ class FakePanel:
         return Response((STATIC / "index.html").read_bytes(), media_type="text/html")
 
     async def _notebook(self, request: Request) -> Response:
+        if not self.is_notebook_readable:
+            return JSONResponse({"code": "failed", "message": "it cannot be read."}, 500)
         if request.method == "PUT":
-            self.notebook = await request.json()
-        return JSONResponse(self.notebook)
+            content = await request.json()
+            if content.pop("revision") != self.revision:
+                refusal = {"code": "conflict", "message": "another page was first."}
+                told = {**self.notebook, "revision": self.revision}
+                return JSONResponse({**refusal, "notebook": told}, 409)
+            self.notebook = content
+            self.revision += 1
+        return JSONResponse({**self.notebook, "revision": self.revision})
+
+    async def _stem(self, request: Request) -> Response:
+        await request.body()
+        return JSONResponse({"stem": "one", "name": "x", "seconds": self.stem_seconds})
+
+    async def _cover(self, request: Request) -> Response:
+        self.covers.append(await request.json())
+        while self.waits.is_set():
+            await asyncio.sleep(0.02)
+        return JSONResponse({"cover": f"cover-{len(self.covers)}"})
 
     async def _audition(self, request: Request) -> Response:
         notes = [[beat / 2, 0.5, 60 + (beat * 5) % 13, 80] for beat in range(16)]

@@ -6,10 +6,12 @@ The bridge is a real control server of ten lines, which does just what a test sa
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
 import threading
 import time
+import wave
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -202,6 +204,32 @@ def test_a_bridge_that_hangs_is_told_and_so_is_that_it_is_back(panel: RunningPan
         bridge.tells_status = True
         page.wait_for("bridge", lambda told: told["connected"], 5.0)
         page.wait_for("status", seconds=5.0)
+
+
+def silence() -> bytes:
+    """A sound file, of a second."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as written:
+        written.setnchannels(1)
+        written.setsampwidth(2)
+        written.setframerate(8000)
+        written.writeframes(bytes(16000))
+    return file.getvalue()
+
+
+def test_a_page_is_told_its_covers_again_when_a_bridge_that_hung_is_back(panel: RunningPanel):
+    with panel.page() as page, running(panel) as bridge, panel.http() as browser:
+        page.wait_for("bridge", lambda told: told["connected"])
+        bridge.replies["render"] = {"job": "job-1"}
+        stem = browser.post("/api/stems?name=a.wav", content=silence()).json()["stem"]
+        asked = browser.post(f"/api/stems/{stem}/covers", json={"composer": "full"})
+        page.wait_for("cover", lambda told: told["cover"] == asked.json()["cover"])
+        bridge.tells_status = False
+        page.wait_for("bridge", lambda told: not told["connected"], 5.0)
+        bridge.tells_status = True
+        page.wait_for("bridge", lambda told: told["connected"], 5.0)
+        again = page.wait_for("cover", seconds=0.8)  # as long as a page waits
+        assert (again["cover"], again["state"]) == (asked.json()["cover"], "running")
 
 
 def test_who_waits_for_an_answer_hears_that_the_bridge_is_gone(panel: RunningPanel):

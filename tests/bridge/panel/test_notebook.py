@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from panel_session import RunningPanel, running_panel
@@ -20,6 +21,23 @@ CONTENT = {
 }  # fmt: skip
 
 
+EMPTY = {"favourites": [], "project": "", "projects": {}}
+
+
+def kept(browser: httpx.Client) -> dict[str, Any]:
+    """What a page would change now."""
+    return dict(browser.get("/api/notebook").json())
+
+
+def keep(browser: httpx.Client, content: Mapping[str, Any]) -> httpx.Response:
+    """As a page does that has read what is there."""
+    return browser.put("/api/notebook", json={**content, "revision": kept(browser)["revision"]})
+
+
+def without_revision(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name != "revision"}
+
+
 @pytest.fixture(scope="module")
 def panel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPanel]:
     with running_panel(tmp_path_factory.mktemp("notebook")) as started:
@@ -28,29 +46,75 @@ def panel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPanel]:
 
 def test_a_new_user_has_an_empty_one_and_keeps_what_is_written(tmp_path: Path):
     with running_panel(tmp_path) as panel, panel.http() as browser:
-        empty = {"favourites": [], "project": "", "projects": {}}
-        assert browser.get("/api/notebook").json() == empty
-        assert browser.put("/api/notebook", json=CONTENT).json() == CONTENT
+        assert without_revision(kept(browser)) == EMPTY
+        assert without_revision(keep(browser, CONTENT).json()) == CONTENT
     with running_panel(tmp_path) as panel, panel.http() as browser:
-        assert browser.get("/api/notebook").json() == CONTENT
+        assert without_revision(kept(browser)) == CONTENT
+
+
+def test_who_changed_what_is_not_there_any_more_is_given_what_is(panel: RunningPanel):
+    with panel.http() as one, panel.http() as other, panel.page() as page:
+        page.wait_for("bridge")
+        read_by_one, read_by_other = kept(one), kept(other)
+        assert read_by_one == read_by_other
+        first = {**read_by_one, "favourites": ["full"]}
+        told = one.put("/api/notebook", json=first).json()
+        assert told == {**first, "revision": read_by_one["revision"] + 1}
+        assert page.wait_for("notebook") == told
+        late = other.put("/api/notebook", json={**read_by_other, "project": "night"})
+        assert (late.status_code, late.json()["code"]) == (409, "conflict")
+        assert late.json()["notebook"] == told == kept(other)
+        merged = other.put("/api/notebook", json={**late.json()["notebook"], "project": "night"})
+        assert merged.status_code == 200
+        assert page.wait_for("notebook") == merged.json() == kept(one)
+        assert (merged.json()["favourites"], merged.json()["project"]) == (["full"], "night")
+
+
+def test_a_page_that_knows_an_earlier_panel_writes_over_nothing(tmp_path: Path):
+    with running_panel(tmp_path) as panel, panel.http() as browser:
+        before = keep(browser, CONTENT).json()
+    with running_panel(tmp_path) as panel, panel.http() as browser:
+        refused = browser.put("/api/notebook", json={**EMPTY, "revision": before["revision"]})
+        assert refused.status_code == 409
+        assert without_revision(kept(browser)) == CONTENT
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        [], "x", None, 3, {"other": 1}, {"favourites": "full"}, {"favourites": [1]},
+        [], "x", None, 3, {"revision": None}, {"revision": "1"}, {"other": 1},
+        {"favourites": "full"}, {"favourites": [1]},
         {"favourites": [""]}, {"favourites": ["x" * 121]}, {"favourites": ["x"] * 501},
         {"project": 1}, {"projects": []}, {"projects": {"a": []}}, {"projects": {"a": {"b": 1}}},
-        {"projects": {"a": {"b": {"c": []}}}}, {"projects": {"": {}}}, {"favourites": ["\ud800"]},
+        {"projects": {"a": {"b": {"c": []}}}}, {"projects": {"": {"": {}}}},
+        {"favourites": ["\ud800"]},
         {"projects": {"a": {"b": {"c": "x" * 121}}}},
     ],
 )  # fmt: skip
 def test_what_is_no_notebook_is_refused_and_the_one_before_stays(panel: RunningPanel, content: Any):
     with panel.http() as browser:
-        browser.put("/api/notebook", json=CONTENT)
+        assert keep(browser, CONTENT).status_code == 200
+        revision = kept(browser)["revision"]
+        if isinstance(content, dict):
+            content = {"revision": revision, **content}
         answer = browser.put("/api/notebook", content=json.dumps(content))
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
-        assert browser.get("/api/notebook").json() == CONTENT
+        assert kept(browser) == {**CONTENT, "revision": revision}
+
+
+def test_presets_need_no_project(panel: RunningPanel):
+    content = {**CONTENT, "project": "", "projects": {"": {"soft": {"transpose": 3}}}}
+    with panel.http() as browser:
+        assert keep(browser, content).status_code == 200
+        assert without_revision(kept(browser)) == content
+
+
+def test_without_the_revision_that_was_changed_nothing_is_written(panel: RunningPanel):
+    with panel.http() as browser:
+        before = keep(browser, CONTENT).json()
+        for content in ({}, EMPTY):
+            assert browser.put("/api/notebook", json=content).status_code == 400
+        assert kept(browser) == before
 
 
 def test_what_is_no_json_or_too_much_is_refused(panel: RunningPanel):
@@ -58,7 +122,8 @@ def test_what_is_no_json_or_too_much_is_refused(panel: RunningPanel):
         for body in (b"", b"{", b"\xff", b"[" * 50000, b'{"project": NaN}',
                      b'{"projects": {"a": {"b": {"c": 1e999}}}}'):  # fmt: skip
             assert browser.put("/api/notebook", content=body).status_code == 400, body[:40]
-        large = json.dumps({"project": "x", "favourites": []}).encode().ljust(LARGEST_BYTES + 1)
+        content = {"project": "x", "revision": kept(browser)["revision"]}
+        large = json.dumps(content).encode().ljust(LARGEST_BYTES + 1)
         assert browser.put("/api/notebook", content=large).status_code == 413
         assert browser.put("/api/notebook", content=large[:-1]).status_code == 200
 
@@ -70,8 +135,8 @@ def test_a_broken_file_is_set_aside_and_told_and_never_overwritten(tmp_path: Pat
         problem = page.wait_for("problem")
         assert problem["about"] == "notebook"
         assert str(tmp_path / "notebook-broken.json") in problem["message"]
-        assert browser.get("/api/notebook").json()["favourites"] == []
-        assert browser.put("/api/notebook", json=CONTENT).status_code == 200
+        assert kept(browser)["favourites"] == []
+        assert keep(browser, CONTENT).status_code == 200
         assert page.wait_for("problem") == {"about": "notebook", "message": None}
     assert (tmp_path / "notebook-broken.json").read_bytes() == broken
     assert json.loads((tmp_path / "notebook.json").read_text()) == CONTENT

@@ -101,6 +101,34 @@ def test_the_key_leaves_the_address_bar_and_lasts(page: Page, panel: FakePanel):
     expect(other.locator("#state")).to_contain_text("Ready")
 
 
+def test_the_way_past_the_bar_is_no_key(page: Page, panel: FakePanel):
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    for end in ("#main", "#%", "#short"):
+        page.evaluate("end => { location.hash = end }", end)
+        page.wait_for_timeout(100)
+        expect(page.locator("#locked")).to_be_hidden()
+        expect(page.locator("#state")).to_contain_text("Ready")
+    page.reload()
+    expect(page.locator("#state")).to_contain_text("Ready")
+
+
+def test_what_is_said_twice_is_read_twice(page: Page, panel: FakePanel):
+    page.evaluate(
+        """() => {
+            window.read = [];
+            const aloud = document.getElementById("aloud");
+            new MutationObserver(() => read.push(aloud.textContent))
+                .observe(aloud, {childList: true});
+        }"""
+    )
+    for count in (1, 2):
+        page.locator("#panic").click()
+        page.wait_for_function(f"read.filter((text) => text).length === {count}")
+
+
 def test_a_loud_input_lights_the_clip_light_and_three_silent_seconds_are_told(
     page: Page, panel: FakePanel
 ):
@@ -381,7 +409,24 @@ def test_the_input_and_the_beat_are_chosen_here(page: Page, panel: FakePanel):
     page.locator("#input").select_option("other")
     page.locator("#input-other").fill("reastream:band")
     page.locator("#input-other").press("Enter")
-    wait_until(page, lambda: ("set", {"input": "reastream:band"}) in panel.asked)
+    wait_until(page, lambda: ("set", {"input": "reastream:band", "channels": "all"}) in panel.asked)
+
+
+def test_the_channels_that_are_heard_are_shown_and_another_input_has_all(
+    page: Page, panel: FakePanel
+):
+    channels = page.locator("#channels")
+    for told, words in (("1-2", "1 and 2"), ("7-8", "7 and 8"), ("2", "Only 2"), ("all", "All")):
+        panel.tell_status(input={"channels": told})
+        expect(channels).to_have_value(told)
+        expect(channels.locator(":checked")).to_have_text(words)
+    channels.select_option("1-2")
+    wait_until(page, lambda: ("set", {"channels": "1-2"}) in panel.asked)
+    panel.tell_status(input={"channels": "1-2"})
+    page.locator("#input").select_option("Interface")
+    wait_until(page, lambda: ("set", {"input": "Interface", "channels": "all"}) in panel.asked)
+    panel.tell_status(input={"choice": "Interface", "channels": "all"})
+    expect(channels).to_have_value("all")
 
 
 def test_a_preview_is_heard_and_stops(page: Page):
@@ -454,6 +499,30 @@ def test_a_musician_without_a_mouse_starts_picks_mutes_and_panics(page: Page, pa
     page.keyboard.press("ArrowRight")
     expect(page.locator("#file")).to_be_visible()
     expect(page.locator("#tab-file")).to_be_focused()
+
+
+def test_letters_and_numbers_can_be_switched_off_for_who_speaks_to_the_computer(
+    page: Page, panel: FakePanel
+):
+    page.locator(".keys summary").click()
+    page.locator("#letters").uncheck()
+    page.reload()
+    expect(page.locator(".composer")).to_have_count(3)
+    expect(page.locator("#mute")).to_be_enabled()
+    page.locator("#main").focus()
+    for key in ("3", "m", "t", "Shift+P"):
+        page.keyboard.press(key)
+    page.keyboard.press("Space")
+    wait_until(page, lambda: ("play", {}) in panel.asked)
+    page.wait_for_timeout(300)
+    assert not {"set", "tap", "panic"} & {command for command, _ in panel.asked}
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    wait_until(page, lambda: ("panic", {}) in panel.asked)
+    page.locator(".keys summary").click()
+    page.locator("#letters").check()
+    page.keyboard.press("t")
+    wait_until(page, lambda: ("tap", {}) in panel.asked)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -534,6 +603,112 @@ def test_light_or_dark_follows_the_system_until_one_is_chosen(page: Page):
     expect(root).to_have_attribute("data-theme", "light")
     page.locator("#themes [value=auto]").check()
     expect(root).to_have_attribute("data-theme", "dark")
+
+
+# --- who else changes things
+
+
+def test_two_pages_keep_the_changes_of_both(browser: Browser, page: Page, panel: FakePanel):
+    # Neither is told what the other writes: a conflict is all that they see of it.
+    with opened(browser, panel.url) as other:
+        expect(other.locator(".composer")).to_have_count(3)
+        page.get_by_role("button", name="stride is a favorite").click()
+        wait_until(page, lambda: panel.notebook["favourites"] == ["stride"])
+        other.get_by_role("button", name="ballad is a favorite").click()
+        wait_until(other, lambda: panel.notebook["favourites"] == ["stride", "ballad"])
+        expect(other.locator(".star[aria-pressed=true]")).to_have_count(2)
+        page.locator("#preset-name").fill("one")
+        page.locator("#preset-name").press("Enter")
+        other.locator("#preset-name").fill("two")
+        other.locator("#preset-name").press("Enter")
+        wait_until(page, lambda: set(panel.notebook["projects"].get("", {})) == {"one", "two"})
+        assert panel.notebook["favourites"] == ["stride", "ballad"]
+
+
+def test_what_another_page_keeps_is_shown(page: Page, panel: FakePanel):
+    kept = {"favourites": ["ballad"], "project": "", "projects": {"": {"one": {"transpose": 3}}}}
+    panel.tell("notebook", **kept, revision=panel.revision + 1)
+    expect(page.locator("#preset-list li")).to_have_count(1)
+    expect(page.locator(".composer").first).to_have_attribute("data-composer", "ballad")
+    panel.tell("notebook", **panel.notebook, revision=panel.revision)  # came late
+    page.wait_for_timeout(200)
+    expect(page.locator("#preset-list li")).to_have_count(1)
+
+
+def test_a_page_that_could_not_read_the_presets_never_writes_over_them(
+    browser: Browser, panel: FakePanel
+):
+    panel.notebook = {"favourites": ["full"], "project": "", "projects": {"": {"one": {}}}}
+    kept = dict(panel.notebook)
+    panel.is_notebook_readable = False
+    with opened(browser, panel.url) as page:
+        expect(page.locator(".composer")).to_have_count(3)
+        expect(page.locator("#notice")).to_have_text("It cannot be read.")
+        panel.is_notebook_readable = True
+        page.get_by_role("button", name="stride is a favorite").click()
+        expect(page.locator("#notice")).to_contain_text("could not be read yet")
+        expect(page.locator("#preset-list li")).to_have_count(1)  # it has read them now
+        assert panel.notebook == kept
+        page.get_by_role("button", name="stride is a favorite").click()
+        wait_until(page, lambda: panel.notebook["favourites"] == ["full", "stride"])
+        assert panel.notebook["projects"] == kept["projects"]
+
+
+def test_the_next_panel_counts_anew_and_nothing_is_lost(page: Page, panel: FakePanel):
+    page.get_by_role("button", name="stride is a favorite").click()
+    wait_until(page, lambda: panel.notebook["favourites"] == ["stride"])
+    panel.revision = 7
+    panel.notebook["favourites"] = ["ballad"]
+    panel.drop_pages()
+    expect(page.locator("[data-composer=ballad] .star")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="full is a favorite").click()
+    wait_until(page, lambda: panel.notebook["favourites"] == ["ballad", "full"])
+
+
+# --- a file
+
+
+def send_a_file(page: Page) -> None:
+    page.locator("#tab-file").click()
+    file = {"name": "song.mp3", "mimeType": "audio/mpeg", "buffer": b"no sound"}
+    page.locator("#stem").set_input_files([file])
+    expect(page.locator("#cover-form")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(None, "It goes no further"), (75.0, "1:15 long. It goes no further")],
+)
+def test_a_length_that_nobody_knows_is_not_told(
+    page: Page, panel: FakePanel, seconds: float | None, words: str
+):
+    panel.stem_seconds = seconds
+    send_a_file(page)
+    expect(page.locator("#drop-note")).to_have_text(
+        f"{words} than the computer that runs Sidekeys."
+    )
+
+
+def test_a_pause_of_the_bridge_makes_no_cover_twice(page: Page, panel: FakePanel):
+    def hiccup() -> None:
+        panel.tell("bridge", connected=False, version="1")
+        panel.tell("bridge", connected=True, version="1")
+
+    send_a_file(page)
+    panel.waits.set()
+    page.locator("#make").click()
+    wait_until(page, lambda: len(panel.covers) == 1)
+    hiccup()  # before the panel has said what it is called
+    page.wait_for_timeout(1200)
+    assert len(panel.covers) == 1
+    panel.waits.clear()
+    page.wait_for_timeout(300)
+    hiccup()
+    panel.tell("cover", cover="cover-1", state="running", stage="playing", done=1, total=4)
+    page.wait_for_timeout(1200)
+    assert len(panel.covers) == 1
+    hiccup()  # and now it is not known any more
+    wait_until(page, lambda: len(panel.covers) == 2)
 
 
 # --- what it is made of

@@ -141,6 +141,25 @@ def test_what_was_played_is_kept(page: Page, session: Session, tmp_path: Path):
     assert len(score_of(download.value, tmp_path).notes) > 10
 
 
+def test_two_pages_keep_the_presets_of_both(browser: Browser, page: Page, session: Session):
+    with opened(browser, session.url) as other:
+        expect(other.locator(".composer")).to_have_count(8)
+        page.get_by_role("button", name="stride is a favorite").click()
+        other.get_by_role("button", name="ballad is a favorite").click()
+        page.locator("#project").fill("Night songs")
+        page.locator("#project").blur()
+        expect(other.locator("#project")).to_have_value("Night songs")
+        page.locator("#project").fill("")
+        page.locator("#project").blur()
+        expect(other.locator("#project")).to_have_value("")
+        for one, name in ((page, "soft"), (other, "loud")):
+            one.locator("#preset-name").fill(name)
+            one.locator("#preset-name").press("Enter")
+        for one in (page, other):
+            expect(one.locator("#preset-list li")).to_have_count(2)
+            expect(one.locator(".star[aria-pressed=true]")).to_have_count(2)
+
+
 def test_a_narrow_screen_needs_no_sideways_scroll(browser: Browser, session: Session):
     with opened(browser, session.url, size=NARROW, theme="dark") as page:
         expect(page.locator(".composer")).to_have_count(8)

@@ -17,8 +17,10 @@ import pytest
 
 from panel_session import LONG_SECONDS, first_line, running_panel, start_panel
 from sidekeys_bridge.connection import RUNTIME_VARIABLE
+from sidekeys_bridge.panel import address
 from sidekeys_bridge.panel_files import Served
 from sidekeys_bridge.settings import PANEL_PORT
+from sidekeys_engine.errors import InputError
 
 
 def free_port() -> int:
@@ -189,21 +191,47 @@ def own_address() -> str | None:
 
 
 def test_other_machines_reach_it_only_if_it_is_asked_for_and_that_is_told(tmp_path: Path):
-    address = own_address()
-    if address is None:
+    own = own_address()
+    if own is None:
         pytest.skip("this machine has no address but its loopback's")
     with running_panel(tmp_path) as panel:
         assert panel.told["notices"] == []
         with socket.socket() as asking:
-            assert asking.connect_ex((address, panel.port)) != 0
+            assert asking.connect_ex((own, panel.port)) != 0
     with running_panel(tmp_path, "--host", "0.0.0.0") as panel:
-        assert panel.told["url"].startswith(f"http://{address}:{panel.port}/#")
+        assert panel.told["url"].startswith(f"http://{own}:{panel.port}/#")
         assert len(panel.told["notices"]) == 1
         assert "can be reached from the network" in panel.told["notices"][0]
         assert httpx.get(panel.told["url"], trust_env=False).status_code == 200
-        for host, status in ((address, 200), ("203.0.113.9", 200), ("evil.example", 403)):
+        for host, status in ((own, 200), ("203.0.113.9", 200), ("evil.example", 403)):
             with panel.http(host=f"{host}:{panel.port}") as browser:
                 assert browser.get("/").status_code == status
+
+
+def test_an_address_that_is_printed_is_one_for_others_or_is_said_not_to_be(tmp_path: Path):
+    if not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this machine has no IPv6")
+    with running_panel(tmp_path, "--host", "::") as panel:
+        assert httpx.get(panel.told["url"], trust_env=False).status_code == 200
+        words = " ".join(panel.told["notices"])
+        is_for_all = httpx.URL(panel.told["url"]).host not in ("::1", "127.0.0.1")
+        assert is_for_all != ("look up this machine's own address" in words)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_machine_without_a_network_says_that_its_address_is_to_be_looked_up(
+    host: str, monkeypatch: pytest.MonkeyPatch
+):
+    refused = {socket.AF_INET: ("255.255.255.255", 9), socket.AF_INET6: ("::g", 9)}
+    monkeypatch.setattr(address, "_ELSEWHERE", refused)
+    try:
+        found = address.listen(host, 0, is_ours=lambda: False)
+    except InputError:
+        pytest.skip(f"this machine cannot listen at {host}")
+    found.socket.close()
+    assert found.url.startswith(("http://127.0.0.1:", "http://[::1]:"))
+    assert f"reached from the network at {host}" in found.notices[0]
+    assert "look up this machine's own address" in found.notices[1]
 
 
 def test_an_address_of_another_machine_is_refused_in_words(tmp_path: Path):

@@ -219,6 +219,7 @@ def test_songs_that_are_all_being_covered_make_no_room(tmp_path: Path):
         with pytest.raises(PanelError) as refused:
             await kept.add("a.wav", body(sound()), None)
         assert refused.value.status == 429
+        assert "sent or covered" in str(refused.value)
 
     asyncio.run(run())
 

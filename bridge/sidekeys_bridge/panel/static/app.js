@@ -29,6 +29,7 @@ const covers = new Covers(new Compare(), () => showTab("file"));
 let link = "lost";
 let isBridgeThere = false;
 let hasBeenThere = false;
+let isSaidToBeThere = false; // each try to connect would be read aloud
 let told = null; // the last status
 let notebookProblem = null;
 
@@ -47,15 +48,19 @@ function showLink() {
     memory.composers = [];
     composers.show(told?.composer ?? null, null);
     showProblems([]);
-    if (hasBeenThere) sayAloud("Not connected. Trying again.");
+    if (isSaidToBeThere) sayAloud("Not connected. Trying again.");
   } else if (told) bar.showState(told.state);
+  isSaidToBeThere = isThere;
   roll.refresh();
   hint(told, !isThere);
 }
 
 on("link", (state) => {
   link = state;
-  if (state !== "open") isBridgeThere = false;
+  if (state !== "open") {
+    isBridgeThere = false;
+    notebook.lose();
+  }
   showLink();
 });
 
@@ -75,7 +80,8 @@ on("bridge", ({ connected }) => {
 on("status", (status) => {
   const before = told?.state;
   told = status;
-  confirmWith({ ...status.controls, mode: status.mode });
+  const { choice: input, channels } = status.input;
+  confirmWith({ ...status.controls, mode: status.mode, input, channels });
   memory.mode = status.mode;
   if (status.delay_beats !== null) memory.delayBeats = status.delay_beats;
   memory.controls = status.controls;
@@ -122,6 +128,7 @@ on("problem", ({ about, message }) => {
   if (message) sayAloud(message);
 });
 on("error", ({ message }) => notice(message));
+on("notebook", (kept) => notebook.take(kept));
 
 clock.onSeam = () => memory.cut();
 
@@ -169,6 +176,10 @@ try {
 }
 notebook.values = () => controls.values();
 wireTakes();
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the end of the address is for the key
+  byId("main").focus();
+});
 byId("show-heard").addEventListener("change", (event) => roll.showHeard(event.target.checked));
 say(byId("state-words"), "Connecting…");
 start();

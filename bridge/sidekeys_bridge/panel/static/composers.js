@@ -2,7 +2,7 @@
 
 import { byId, color, element, icon, later, notice, say, sayAloud, showIcon, titled } from "./page.js";
 import { ask, call } from "./link.js";
-import { isWriting } from "./topbar.js";
+import { areLettersKeys, isWriting } from "./topbar.js";
 import { drawNotes } from "./small_roll.js";
 import { PartPlayer, audioContext, heldNotes } from "./part_player.js";
 import { PianoSound, prepareTones } from "./piano_sound.js";
@@ -191,7 +191,7 @@ export class Composers {
 
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || isWriting(event.target)) return;
-    if (!/^[1-9]$/.test(event.key) || byId("live").hidden) return;
+    if (!/^[1-9]$/.test(event.key) || !areLettersKeys() || byId("live").hidden) return;
     const card = byId("composers").children[Number(event.key) - 1];
     if (!card) return;
     event.preventDefault();

@@ -84,7 +84,10 @@ export class Covers {
     setTimeout(() => {
       this.onHeard = () => {};
       for (const [key, cover] of this.covers) {
-        if (cover.state === "running" && !known.has(cover.id)) this.#ask(key, cover.wishes);
+        // Without an id it has only just been asked for, and the answer is on its way.
+        if (cover.state !== "running" || cover.id === null || known.has(cover.id)) continue;
+        cover.id = null;
+        this.#ask(key, cover.wishes);
       }
     }, RESUME_MS);
   }
@@ -112,7 +115,8 @@ export class Covers {
     try {
       const path = `/api/stems?name=${encodeURIComponent(file.name)}`;
       const { stem, seconds } = await upload(path, file, (share) => (progress.value = share));
-      if (this.file === file) say(byId("drop-note"), `${minutes(seconds)} long. It stays on this computer.`);
+      const length = seconds === null ? "" : `${minutes(seconds)} long. `;
+      if (this.file === file) say(byId("drop-note"), `${length}It goes no further than the computer that runs Sidekeys.`);
       return stem;
     } finally {
       progress.hidden = true;

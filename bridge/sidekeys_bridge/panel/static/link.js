@@ -3,8 +3,11 @@
 const SHORTEST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 3000;
 const REPLY_MS = 10000;
+const SLOW_REPLY_MS = 35000; // the panel itself gives the bridge 30 s for these
+const SLOW = ["set", "inputs", "ports", "load-checkpoint", "keep", "record"];
 const REFUSED = 4401;
 const KEY = "sidekeys-key";
+const A_KEY = /^[\w-]{32,}$/;
 
 let token = "";
 let socket = null;
@@ -29,7 +32,7 @@ export function tell(type, content) {
 export function start() {
   takeKey();
   addEventListener("hashchange", () => {
-    if (location.hash.length > 1) {
+    if (keyInAddress()) {
       takeKey();
       reconnect();
     }
@@ -39,8 +42,14 @@ export function start() {
   reconnect();
 }
 
+/** The key that the address ends with; empty where it ends with something else. */
+function keyInAddress() {
+  const end = location.hash.slice(1);
+  return A_KEY.test(end) ? end : "";
+}
+
 function takeKey() {
-  const given = decodeURIComponent(location.hash.slice(1));
+  const given = keyInAddress();
   for (const name of ["sessionStorage", "localStorage"]) {
     try {
       if (given) window[name].setItem(KEY, given);
@@ -117,7 +126,7 @@ export function ask(type, content = {}) {
     const timer = setTimeout(() => {
       waiting.delete(id);
       refuse(new Error("There was no answer; try again."));
-    }, REPLY_MS);
+    }, SLOW.includes(type) ? SLOW_REPLY_MS : REPLY_MS);
     waiting.set(id, { accept, refuse, timer });
   });
 }
@@ -155,12 +164,14 @@ export function upload(path, file, tellShare) {
 
 async function failure(status, read) {
   let words = `It could not be done (${status}).`;
+  let content = {};
   try {
-    words = sentence((await read()).message) || words;
+    content = await read();
+    words = sentence(content.message) || words;
   } catch {
     // No words; the status must do.
   }
-  return Object.assign(new Error(words), { status });
+  return Object.assign(new Error(words), { status, content });
 }
 
 /** Words of the bridge begin small and may lack a full stop. */

@@ -35,7 +35,7 @@ export class Listening {
     byId("delay").addEventListener("change", (event) => change("delay", event.target.value));
     byId("input").addEventListener("change", () => this.#chooseInput());
     byId("input").addEventListener("focus", () => this.listInputs());
-    byId("input-other").addEventListener("change", (event) => change("input", event.target.value));
+    byId("input-other").addEventListener("change", (event) => this.#listenTo(event.target.value));
     byId("channels").addEventListener("change", (event) => change("channels", event.target.value));
     byId("transport").addEventListener("change", (event) => change("transport", event.target.value));
     byId("bpm").addEventListener("change", (event) => {
@@ -129,13 +129,20 @@ export class Listening {
     for (let first = 1; first < count && first < 32; first += 2) channels.push([`${first}-${first + 1}`, `${first} and ${first + 1}`]);
     for (let one = 1; one <= count && one <= 32; one++) channels.push([String(one), `Only ${one}`]);
     setOptions(byId("channels"), channels);
+    setChoice(byId("channels"), present("channels", input.channels), (value) => value.replace("-", " and "));
   }
 
   #chooseInput() {
     const { value } = byId("input");
     byId("input-other-row").hidden = value !== OTHER;
     if (value === OTHER) byId("input-other").focus();
-    else change("input", value);
+    else this.#listenTo(value);
+  }
+
+  /** Another input has other channels: all of them, until some are chosen. */
+  #listenTo(input) {
+    change("input", input);
+    change("channels", "all");
   }
 
   #showBeat(transport) {

@@ -4,10 +4,15 @@ import { byId, element, icon, notice } from "./page.js";
 import { ask, call } from "./link.js";
 
 const ASK_AGAIN_MS = 3000;
+const CONFLICT = 409;
+const MOST_TRIES = 10;
+const NEVER = -1;
 
 export class Notebook {
   constructor() {
-    this.kept = { favourites: [], project: "", projects: {} };
+    this.told = { favourites: [], project: "", projects: {}, revision: NEVER };
+    this.isRead = false;
+    this.changes = []; // on their way: functions from what is kept to what shall be
     this.listeners = [];
     this.written = Promise.resolve();
     this.values = () => ({});
@@ -16,12 +21,18 @@ export class Notebook {
       this.#save();
     });
     byId("project").addEventListener("change", (event) => {
-      this.#write({ project: event.target.value.trim() });
+      const project = event.target.value.trim();
+      this.#change((kept) => ({ ...kept, project }));
     });
   }
 
   onChange(listener) {
     this.listeners.push(listener);
+  }
+
+  /** What is kept, with the changes that are on their way. */
+  get kept() {
+    return this.changes.reduce((kept, apply) => apply(kept), this.told);
   }
 
   get favorites() {
@@ -30,22 +41,36 @@ export class Notebook {
 
   async read() {
     try {
-      const kept = await (await call("/api/notebook")).json();
-      this.kept = { favourites: [], project: "", projects: {}, ...kept };
-      this.#show();
+      this.take(await (await call("/api/notebook")).json());
     } catch (failure) {
       notice(failure.message);
     }
   }
 
+  /** What is kept there now, unless something newer is known here. */
+  take(kept) {
+    if (kept.revision < this.told.revision) return;
+    this.told = kept;
+    this.isRead = true;
+    this.#show();
+  }
+
+  /** The connection is lost: the next panel counts anew. */
+  lose() {
+    this.told = { ...this.told, revision: NEVER };
+  }
+
   toggleFavorite(composer) {
-    const others = this.favorites.filter((name) => name !== composer);
-    const isNew = others.length === this.favorites.length;
-    this.#write({ favourites: isNew ? [...others, composer] : others });
+    const isNew = !this.favorites.includes(composer);
+    this.#change((kept) => {
+      const others = kept.favourites.filter((name) => name !== composer);
+      return { ...kept, favourites: isNew ? [...others, composer] : others };
+    });
   }
 
   get #presets() {
-    return this.kept.projects[this.kept.project] ?? {};
+    const { project, projects } = this.kept;
+    return projects[project] ?? {};
   }
 
   #save() {
@@ -57,37 +82,74 @@ export class Notebook {
       return;
     }
     field.value = "";
-    this.#writePresets({ ...this.#presets, [name]: this.values() });
+    const values = this.values();
+    this.#changePresets((presets) => ({ ...presets, [name]: values }));
   }
 
-  #writePresets(presets) {
-    const projects = { ...this.kept.projects, [this.kept.project]: presets };
-    if (Object.keys(presets).length === 0) delete projects[this.kept.project];
-    this.#write({ projects });
+  /** Changes the presets of the project that is shown. */
+  #changePresets(apply) {
+    const { project } = this.kept;
+    this.#change((kept) => {
+      const projects = { ...kept.projects, [project]: apply(kept.projects[project] ?? {}) };
+      if (Object.keys(projects[project]).length === 0) delete projects[project];
+      return { ...kept, projects };
+    });
   }
 
-  /** Changes a part; what was changed first is written first. */
-  #write(part) {
-    this.kept = { ...this.kept, ...part };
+  /** Makes one change to whatever is kept by then; what was changed first is written first. */
+  #change(apply) {
+    if (!this.isRead) {
+      notice("Your favorites and presets could not be read yet. Try again.");
+      this.#show();
+      this.read();
+      return;
+    }
+    this.changes.push(apply);
     this.#show();
-    const { kept } = this;
     this.written = this.written
-      .then(() => call("/api/notebook", { method: "PUT", json: kept }))
-      .catch(async (failure) => {
-        await this.read();
-        notice(failure.message);
+      .then(() => this.#write(apply))
+      .catch((failure) => notice(failure.message))
+      .finally(() => {
+        this.changes = this.changes.filter((other) => other !== apply);
+        this.#show();
       });
+  }
+
+  /** Another page may have written since: then the change is made to that, and tried again. */
+  async #write(apply) {
+    for (let tries = 1; ; tries++) {
+      try {
+        const response = await call("/api/notebook", { method: "PUT", json: apply(this.told) });
+        const kept = await response.json();
+        this.changes = this.changes.filter((other) => other !== apply);
+        this.take(kept);
+        return;
+      } catch (failure) {
+        if (failure.status !== CONFLICT || tries === MOST_TRIES) throw failure;
+        this.lose(); // whatever is there now counts
+        this.take(failure.content.notebook);
+      }
+    }
   }
 
   #show() {
     const { project, projects } = this.kept;
     if (document.activeElement !== byId("project")) byId("project").value = project;
     const names = Object.keys(projects).filter((name) => name);
+    const presets = this.#presets;
+    const shown = JSON.stringify([names, presets]);
+    if (shown !== this.shown) {
+      this.shown = shown;
+      this.#list(names, presets);
+    }
+    for (const listener of this.listeners) listener();
+  }
+
+  #list(names, presets) {
     byId("projects").replaceChildren(...names.map((value) => element("option", { value })));
     byId("preset-list").replaceChildren(
-      ...Object.entries(this.#presets).map(([name, values]) => this.#preset(name, values)),
+      ...Object.entries(presets).map(([name, values]) => this.#preset(name, values)),
     );
-    for (const listener of this.listeners) listener();
   }
 
   #preset(name, values) {
@@ -104,8 +166,7 @@ export class Notebook {
       icon("cross"),
     );
     const removeNow = () => {
-      const { [name]: _, ...others } = this.#presets;
-      this.#writePresets(others);
+      this.#changePresets(({ [name]: _, ...others }) => others);
     };
     remove.addEventListener("click", () => {
       // A second click deletes: a preset cannot be brought back.

@@ -31,8 +31,11 @@ export function say(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
-/** Read by a screen reader, when it has the time. */
-export const sayAloud = (text) => say(byId("aloud"), text);
+/** Read by a screen reader, when it has the time; also what it has read before. */
+export function sayAloud(text) {
+  byId("aloud").textContent = "";
+  requestAnimationFrame(() => (byId("aloud").textContent = text));
+}
 
 let noticeTimer = 0;
 

@@ -18,6 +18,7 @@ const SOURCES = {
   manual: "by hand", audio: "from the sound",
 };
 const PANIC_MS = 600;
+const LETTERS = "sidekeys-letters";
 
 const attempt = (command, content) =>
   ask(command, content).catch((failure) => notice(failure.message));
@@ -32,6 +33,7 @@ export class TopBar {
     byId("mute").addEventListener("click", () => this.mute());
     byId("panic").addEventListener("click", () => this.panic());
     addEventListener("keydown", (event) => this.#key(event));
+    wireLetters();
   }
 
   play() {
@@ -118,13 +120,33 @@ export class TopBar {
       return;
     }
     if (isWriting(event.target) || event.repeat) return;
-    if (event.key === "P" && event.shiftKey) this.panic();
+    if (event.key === " " && !isPressed(event.target)) this.play();
+    else if (!areLettersKeys()) return;
+    else if (event.key === "P" && event.shiftKey) this.panic();
     else if (event.key === "m") this.mute();
     else if (event.key === "t") attempt("tap");
-    else if (event.key === " " && !isPressed(event.target)) this.play();
     else return;
     event.preventDefault();
   }
+}
+
+/** Whether a letter or a number alone does something; who speaks to the computer switches it off. */
+export const areLettersKeys = () => byId("letters").checked;
+
+function wireLetters() {
+  const box = byId("letters");
+  try {
+    box.checked = localStorage.getItem(LETTERS) !== "off";
+  } catch {
+    // A browser that keeps nothing.
+  }
+  box.addEventListener("change", () => {
+    try {
+      localStorage.setItem(LETTERS, box.checked ? "on" : "off");
+    } catch {
+      // It holds as long as the page.
+    }
+  });
 }
 
 const WRITTEN_IN = "input[type=text], input[type=number], select, textarea";
