@@ -127,7 +127,7 @@ def test_the_echo_is_the_offline_cover_moved_by_the_delay(
     ups = [(pedal.onset_beats + pedal.duration_beats, False) for pedal in cover.pedals]
     offline = [move for move in sorted(downs + ups) if move[0] < LAST_BEATS - 4]
     moved = [move for move in live.pedals if move[0] < LAST_BEATS - 4]
-    assert len(offline) > 5
+    assert len(offline) > 2
     assert [down for _, down in moved] == [down for _, down in offline]
     assert np.allclose([at for at, _ in moved], [at for at, _ in offline], rtol=0, atol=1e-6)
 

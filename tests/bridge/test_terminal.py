@@ -213,8 +213,12 @@ def test_a_terminal_that_becomes_narrower_is_left_tidy() -> None:
             pass
         seat.resize(50)
         seat.process.send_signal(signal.SIGCONT)
-        seat.wait_for(lambda text: all(len(line) < 50 for line in text.splitlines()[-4:]))
-        assert len(status_rows(seat.screen)) == 4, seat.screen.text
+        seat.wait_for(
+            lambda text: (
+                len(status_rows(seat.screen)) == 4
+                and all(len(line) < 50 for line in text.splitlines()[-4:])
+            )
+        )
         assert seat.screen.text.count("104.0 bpm") == 1
         assert "what Python itself has to say" in seat.screen.text
 
